@@ -244,6 +244,34 @@ fn module_dependencies(root: &str) -> BTreeMap<String, BTreeSet<String>> {
     uses
 }
 
+/// Code that must behave differently for two target languages belongs to the implementations of the traits in `targets/`, so that a third language
+/// needs no change elsewhere. Other code creates resources of one language, and asks for a type by its name.
+#[test]
+fn only_the_table_of_target_languages_matches_on_the_kind_of_a_resource() {
+    let table = [
+        "compiler/language/src/targets/mod.rs",
+        "compiler/language/src/resource.rs",
+    ];
+    let mut matches = Vec::new();
+    for (path, text) in tools::tracked_files(&["rs"]) {
+        if !path.starts_with("compiler/") || table.contains(&path.as_str()) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let names_language = ["CloudFormation", "Kubernetes"]
+                .iter()
+                .any(|language| line.contains(&format!("ResourceKind::{language}")));
+            let is_pattern = ["=>", "let ResourceKind", "matches!"]
+                .iter()
+                .any(|word| line.contains(word));
+            if names_language && is_pattern {
+                matches.push(format!("{path}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(matches.is_empty(), "{}", matches.join("\n"));
+}
+
 /// Returns what cargo prints about this workspace.
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));

@@ -1,8 +1,7 @@
 //! Finds values that are written for one environment and compiled for another.
 
 use terrace_artifact::{Segment, Text};
-use terrace_graph::lower::attributes::name_property;
-use terrace_language::resource::ResourceKind;
+use terrace_graph::targets;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -13,8 +12,7 @@ const KEYS: [&str; 6] = ["env", "environment", "mode", "stage", "profile", "clas
 
 const DERIVE: &str = "use `\"{{ environment.name }}\"` or `\"{{ environment.class }}\"`, or limit the component with `environments`";
 
-/// Reports literals with the name or class of another environment of the stack: values of keys about the environment, and the name of
-/// the resource.
+/// Reports literals with the name or class of another environment of the stack, as values of keys about the environment.
 pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let words = &subject.graph.other_environments;
     if words.is_empty() {
@@ -37,7 +35,6 @@ pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .help(DERIVE),
         );
     }
-    name(subject, words, environment, findings);
 }
 
 /// Reports a resource with its own schedule in an environment with disabled triggers. Such an environment is a standby without data.
@@ -76,20 +73,14 @@ pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// Reports a name that contains the name of another environment, but not that of its own.
-fn name(subject: &Subject<'_>, words: &[Text], environment: &str, findings: &mut Vec<Finding>) {
-    let path: &[&str] = match &subject.resource.kind {
-        ResourceKind::Kubernetes { .. } => &["metadata", "name"],
-        // If another environment shares the account, `names::environment` reports the name.
-        ResourceKind::CloudFormation(_) if subject.graph.shares_account(subject.resource.instance) => return,
-        ResourceKind::CloudFormation(type_name) => {
-            let named = terrace_catalog::cloudformation(type_name);
-            match named.and_then(|named| name_property(type_name, named)) {
-                Some(property) => &[property],
-                None => return,
-            }
-        }
-    };
-    let Some(name) = subject.body.at(path).and_then(Term::as_str) else {
+pub(super) fn name(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let words = &subject.graph.other_environments;
+    if words.is_empty() {
+        return;
+    }
+    let (kind, environment) = (&subject.resource.kind, subject.environment("name"));
+    let name = targets::name(kind, subject.body);
+    let Some(name) = name.and_then(Term::as_str) else {
         return;
     };
     if !words.iter().any(|word| name.contains(word.as_str())) {
@@ -102,17 +93,18 @@ fn name(subject: &Subject<'_>, words: &[Text], environment: &str, findings: &mut
     let Some(word) = words.iter().find(|word| has(word)) else {
         return;
     };
-    let segments: Vec<Segment> = path.iter().map(|key| Segment::Key((*key).into())).collect();
+    let path = targets::name_field(kind).unwrap_or_default();
     let own = [environment, subject.environment("class")];
-    if own.iter().any(|own| name.contains(own)) || !subject.graph.is_literal(subject.resource, &segments) {
+    if own.iter().any(|own| name.contains(own)) || !subject.graph.is_literal(subject.resource, &path) {
         return;
     }
     findings.push(
         Finding::new(
             Code::AnotherEnvironment,
-            path,
+            &[],
             format!("the name `{name}` contains `{word}`, but this environment is `{environment}`"),
         )
+        .below(path)
         .help(DERIVE),
     );
 }

@@ -25,6 +25,7 @@ mod secrets;
 pub mod stack_quotas;
 mod storage;
 mod streams;
+mod targets;
 mod tenancy;
 
 use std::collections::BTreeSet;
@@ -36,13 +37,13 @@ use terrace_graph::connect::Graph;
 use terrace_graph::lower::Lowered;
 use terrace_graph::resolve::UseKind;
 use terrace_graph::resolve::waivers::Waivers;
-use terrace_language::resource::Resource;
+use terrace_language::resource::{Resource, ResourceKind};
+use terrace_language::target_languages;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::{Cause, Code};
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::Span;
 
-pub use quantities::canonical;
 pub use secrets::in_body as secrets_in_body;
 
 /// A problem that a rule finds in a resource.
@@ -249,64 +250,34 @@ pub fn check(
     }
 }
 
+/// The rules for the resources of a target language.
+trait TargetRules: Sync {
+    /// Checks a resource against the rules for its type, and for all resources of the language.
+    fn check(&self, subject: &Subject<'_>, findings: &mut Vec<Finding>);
+
+    /// Returns whether all values of a resource are secret.
+    fn is_secret(&self, kind: &ResourceKind) -> bool;
+
+    /// Returns whether the value of a property is a secret if its key names a password.
+    fn has_password_properties(&self) -> bool;
+
+    /// Converts the values of a lowered body to the form that the server stores, so that a plan shows no false change.
+    fn canonicalize(&self, resource: &Resource, lowered: &mut Lowered);
+}
+
+/// Returns the rules for the target language of a resource.
+fn rules_of(kind: &ResourceKind) -> &'static dyn TargetRules {
+    target_languages!(kind, TargetRules)
+}
+
+/// Converts the values of a lowered body to the form that the server stores, so that a plan shows no false change.
+pub fn canonicalize(resource: &Resource, lowered: &mut Lowered) {
+    rules_of(&resource.kind).canonicalize(resource, lowered);
+}
+
 fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    match &subject.resource.kind {
-        terrace_language::resource::ResourceKind::CloudFormation(name) => match name.as_str() {
-            "AWS::S3::Bucket" => storage::bucket(subject, findings),
-            "AWS::Glue::Job" => glue::job(subject, findings),
-            "AWS::Glue::Table" => glue::table(subject, findings),
-            "AWS::Lambda::Function" => streams::function(subject, findings),
-            "AWS::Lambda::EventSourceMapping" => streams::mapping(subject, findings),
-            "AWS::CloudWatch::Alarm" => {
-                monitoring::alarm(subject, findings);
-                keys::alarm(subject, findings);
-            }
-            "AWS::Events::Rule" => keys::rule(subject, findings),
-            "AWS::SNS::TopicPolicy" => keys::policy(subject, "Topics", findings),
-            "AWS::SQS::QueuePolicy" => keys::policy(subject, "Queues", findings),
-            "AWS::Logs::LogGroup" => keys::logs(subject, findings),
-            "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
-                permissions::policy(subject, findings);
-                permissions::managed(subject, findings);
-                keys::rights(subject, findings);
-            }
-            "AWS::Lambda::Permission" => policies::permission(subject, findings),
-            _ => {}
-        },
-        terrace_language::resource::ResourceKind::Kubernetes { kind, .. } => {
-            match kind.as_str() {
-                "HorizontalPodAutoscaler" => autoscaling::autoscaler(subject, findings),
-                "ResourceQuota" if !subject.inexact && !subject.senseless => quota::quota(subject, findings),
-                "PodDisruptionBudget" => autoscaling::budget(subject, findings),
-                "Role" | "ClusterRole" => {
-                    permissions::role(subject, findings);
-                    rbac::role(subject, findings);
-                }
-                _ => {}
-            }
-            pods::workload(subject, findings);
-            percentages::percentages(subject, findings);
-            jobs::job(subject, findings);
-            quota::devices(subject, findings);
-            names::indexed_job(subject, findings);
-            network::names(subject, findings);
-            tenancy::object(subject, findings);
-            if subject.inexact {
-                quantities::inexact(subject, findings);
-            }
-            if subject.senseless {
-                quantities::senseless(subject, findings);
-            }
-        }
-    }
-    if subject.resource.kind.cloudformation().is_some() {
-        tenancy::resource(subject, findings);
-        policies::open(subject, findings);
-        policies::length(subject, findings);
-        environments::schedule(subject, findings);
-    }
+    rules_of(&subject.resource.kind).check(subject, findings);
     restrictions::empty(subject, findings);
-    names::environment(subject, findings);
     environments::another(subject, findings);
 }
 

@@ -1,7 +1,6 @@
 //! Checks names that are the same in two environments, and names that are too long for a host name.
 
 use terrace_language::expression::words::slug;
-use terrace_language::resource::ResourceKind;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -29,12 +28,10 @@ const TYPES: [(&str, &str); 18] = [
     ("AWS::StepFunctions::StateMachine", "StateMachineName"),
 ];
 
-/// Reports a name without the name of the environment, if two environments share the account.
+/// Reports a name without the name of the environment, in an account that another environment shares.
 pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    let ResourceKind::CloudFormation(type_name) = &subject.resource.kind else {
-        return;
-    };
-    let Some((_, property)) = TYPES.iter().find(|(name, _)| name == type_name) else {
+    let type_name = subject.resource.kind.name();
+    let Some((_, property)) = TYPES.iter().find(|(name, _)| *name == type_name) else {
         return;
     };
     let Some(name) = subject.body.get(property).and_then(Term::as_str) else {
@@ -45,7 +42,7 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let is_distinct = name.contains(environment)
         || name.contains(slug(environment).as_str())
         || account.is_some_and(|account| name.contains(account));
-    if !is_distinct && subject.graph.shares_account(subject.resource.instance) {
+    if !is_distinct {
         findings.push(
             Finding::new(
                 Code::NameWithoutEnvironment,

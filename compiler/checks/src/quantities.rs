@@ -3,7 +3,8 @@
 use terrace_artifact::{Decimal, Quantity, Segment};
 use terrace_catalog::At;
 use terrace_graph::lower::Lowered;
-use terrace_language::resource::{Resource, ResourceKind};
+use terrace_graph::targets::kubernetes::catalog_kind;
+use terrace_language::resource::Resource;
 use terrace_language::value::dimension::{Dimension, InvalidAmount};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -106,7 +107,7 @@ fn is_even(quantity: &Quantity) -> bool {
 
 /// Converts quantities to the form that the server stores, so that a plan shows no false change. A quantity that cannot be stored exactly
 /// stays as it is written, so that `inexact` can report it.
-pub fn canonical(resource: &Resource, lowered: &mut Lowered) {
+pub(super) fn canonicalize(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
     let (mut inexact, mut senseless) = (false, false);
     walk(resource, lowered.body(resource), &mut |at, term, quantity| {
@@ -148,10 +149,7 @@ fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
 
 /// Calls `see` with every quantity of an object: its term, and its amount, if that is exact.
 fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &Term, Option<Quantity>)) {
-    let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
-        return;
-    };
-    if let Some(kind) = terrace_catalog::kubernetes(api_version, kind) {
+    if let Some(kind) = catalog_kind(&resource.kind) {
         kind.quantities(body, &mut |at, term| match term {
             Term::String(text) => {
                 // `1Ei` and `.5` are valid, although they cannot be parsed here. A number with this many digits is not.

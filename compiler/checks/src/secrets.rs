@@ -3,7 +3,7 @@
 use terrace_artifact::Segment;
 use terrace_catalog::At;
 use terrace_graph::connect::Graph;
-use terrace_language::resource::{Resource, ResourceKind};
+use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::diagnostic::Diagnostics;
 use terrace_syntax::secrets::{
@@ -11,7 +11,9 @@ use terrace_syntax::secrets::{
     written_out,
 };
 
-/// Properties of CloudFormation resources that contain a secret, in addition to those whose names end in words such as `Password`.
+use super::rules_of;
+
+/// Properties that contain a secret, in addition to those whose names end in words such as `Password`.
 const PROPERTIES: [&str; 3] = ["SecretString", "AuthToken", "SecretToken"];
 
 /// Reports secrets in the body of a resource. Returns whether it contains any. If so, no other message may be about the body, because it
@@ -39,21 +41,19 @@ pub fn in_body(graph: &Graph<'_>, at: usize, body: &Term, diagnostics: &mut Diag
 
 /// A walk through a body.
 struct Search<'f> {
-    cloudformation: bool,
-    /// Whether the resource is a Secret, whose values are all secret.
+    /// Whether the value of a property is a secret if its key names a password.
+    password_properties: bool,
+    /// Whether all values of the resource are secret.
     secret: bool,
     found: &'f mut Vec<(Vec<Segment>, Reason)>,
 }
 
 impl<'f> Search<'f> {
     fn of(resource: &Resource, found: &'f mut Vec<(Vec<Segment>, Reason)>) -> Search<'f> {
-        let secret = match &resource.kind {
-            ResourceKind::Kubernetes { api_version, kind } => api_version == "v1" && kind == "Secret",
-            ResourceKind::CloudFormation(_) => false,
-        };
+        let rules = rules_of(&resource.kind);
         Search {
-            cloudformation: resource.kind.cloudformation().is_some(),
-            secret,
+            password_properties: rules.has_password_properties(),
+            secret: rules.is_secret(&resource.kind),
             found,
         }
     }
@@ -105,7 +105,7 @@ impl<'f> Search<'f> {
                     self.object(&here, values);
                 }
                 Term::String(text) => self.note(&here, self.of_value(key, text)),
-                Term::Number(number) if self.cloudformation => {
+                Term::Number(number) if self.password_properties => {
                     self.note(&here, self.of_value(key, &number.to_string()));
                 }
                 term => self.term(&here, term),
@@ -124,7 +124,7 @@ impl<'f> Search<'f> {
 
     fn of_value(&self, key: &str, value: &str) -> Option<Reason> {
         // The value of a property for passwords is one, even if it is short.
-        let property = self.cloudformation
+        let property = self.password_properties
             && (PROPERTIES.contains(&key) || keys::is_password(key))
             && keys::is_written(value);
         of_value(key, value).or_else(|| property.then(|| Reason::Key(key.to_owned())))

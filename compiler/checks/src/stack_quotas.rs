@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use terrace_artifact::Text;
 use terrace_graph::connect::Graph;
+use terrace_graph::lower::Lowered;
 use terrace_graph::lower::outputs::Outputs;
-use terrace_graph::lower::{Lowered, is_object};
 use terrace_graph::resolve::UseKind;
 use terrace_language::resource::Resource;
 use terrace_language::value::json_size::{at_most, size, text_size};
@@ -34,14 +34,14 @@ pub fn check(graph: &Graph<'_>, lowered: &[Lowered], outputs: &Outputs, diagnost
         .resources
         .par_iter()
         .zip(lowered)
-        .map(|(resource, lowered)| match is_object(resource) {
-            true => 0,
-            false => length(resource, lowered, at_most),
+        .map(|(resource, lowered)| match resource.kind.cloudformation() {
+            None => 0,
+            Some(_) => length(resource, lowered, at_most),
         })
         .collect();
     let mut stacks: BTreeMap<(usize, u32), Measure<'_>> = BTreeMap::new();
     for ((resource, lowered), size) in graph.resources.iter().zip(lowered).zip(sizes) {
-        if is_object(resource) {
+        if resource.kind.cloudformation().is_none() {
             continue;
         }
         let measure = stacks.entry((resource.instance, resource.part)).or_default();
@@ -53,7 +53,8 @@ pub fn check(graph: &Graph<'_>, lowered: &[Lowered], outputs: &Outputs, diagnost
         // Most templates are far below the limit. Only one that may exceed it is measured exactly.
         if measure.bytes > LONGEST_TEMPLATE {
             let members = graph.resources_of(instance);
-            let members = members.filter(|(_, resource)| !is_object(resource) && resource.part == part);
+            let members = members
+                .filter(|(_, resource)| resource.kind.cloudformation().is_some() && resource.part == part);
             let exact = members.map(|(at, resource)| length(resource, &lowered[at], text_size));
             measure.bytes = exact.sum();
         }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use foldhash::HashMap;
 use terrace_artifact::Text;
-use terrace_graph::connect::object_identity;
 use terrace_graph::resolve::placement::{clusters, is_one_cluster};
+use terrace_graph::targets::kubernetes::object_identity;
 use terrace_language::document::{Cluster, Environment};
 use terrace_language::resource::Resource;
 use terrace_syntax::code::Code;

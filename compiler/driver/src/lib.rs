@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use terrace_artifact::{Bundle, Text};
 use terrace_graph::connect::{Edge, Graph, places};
 use terrace_graph::expand;
-use terrace_graph::lower::{Lowered, is_object};
+use terrace_graph::lower::Lowered;
 use terrace_graph::resolve::{
     ComponentInstance, Prepared, cli_inputs, placement, presence, unused_overrides, waivers,
 };
@@ -412,10 +412,8 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
         if !secret && !reported.has_errors() {
             graph.check_body(at, body, &lowered.attributes, &mut reported);
         }
-        if is_object(&graph.resources[at]) {
-            terrace_checks::canonical(&graph.resources[at], &mut lowered);
-            lowered.edges.extend(graph.mentioned(at, &objects, &mut reported));
-        }
+        terrace_checks::canonicalize(&graph.resources[at], &mut lowered);
+        lowered.edges.extend(graph.mentioned(at, &objects, &mut reported));
         lowered.diagnostics = reported;
         lowered
     };

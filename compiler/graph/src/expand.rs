@@ -7,12 +7,11 @@ use terrace_artifact::{Address, Segment, Text, show_path};
 use terrace_language::body::{Body, Common, Expansion, Trace, each_value, turns};
 use terrace_language::document;
 use terrace_language::document::Component;
-use terrace_language::expression::words::slug;
 use terrace_language::expression::{Failure, Scope, Variables};
 use terrace_language::module::layers as values;
 use terrace_language::module::patch::patch;
 use terrace_language::module::{Check, ComponentTemplate, Division, Module, ResourceTemplate};
-use terrace_language::resource::{Expanded, Resource, ResourceKind};
+use terrace_language::resource::{Expanded, Resource};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
@@ -21,6 +20,7 @@ use terrace_syntax::source::{Files, Span};
 use crate::provenance::with_module_trace;
 use crate::resolve::waivers::Waivers;
 use crate::resolve::{ComponentInstance, UseKind};
+use crate::targets::lowering_of;
 
 /// A grant, a connection or an existing object that a module or component declares, with its place.
 #[derive(Clone, Debug)]
@@ -402,7 +402,6 @@ fn expand_resource(
     out: &mut Vec<Resource>,
     failures: &mut Vec<Box<Failure>>,
 ) {
-    let first = out.len();
     each(template, scope, failures, &mut |key, scope, failures| {
         let mut expansion = Expansion::of_resource().sharing(common);
         let body = template.body.expand(scope, &mut expansion);
@@ -425,18 +424,20 @@ fn expand_resource(
             .as_ref()
             .is_some_and(|body| body.expand(scope, &mut expansion) == Term::Bool(true));
         failures.append(&mut expansion.failures);
-        let part = match (division, &template.kind.value, &key) {
-            (Some(division), ResourceKind::CloudFormation(_), Some(_)) => division.part(scope, failures),
+        let part = match (division, &key) {
+            (Some(division), Some(_)) if !template.kind.value.is_deployed_alone() => {
+                division.part(scope, failures)
+            }
             _ => 0,
         };
-        out.push(Resource {
+        let mut resource = Resource {
             address: Address {
                 owner: one.instance.owner.clone(),
                 component: one.instance.component.clone(),
                 resource: template.name.value.clone(),
                 key,
             },
-            body: finish(&template.kind.value, body, one),
+            body,
             kind: template.kind.value.clone(),
             depends_on: template
                 .depends_on
@@ -449,29 +450,10 @@ fn expand_resource(
             declared: template.name.span,
             instance: index,
             part,
-        });
+        };
+        lowering_of(&resource.kind).complete(&mut resource, &one.instance);
+        out.push(resource);
     });
-    // If the module sets no name, the name of a repeated object contains its key.
-    for resource in &mut out[first..] {
-        if let ResourceKind::Kubernetes { .. } = resource.kind
-            && let Some(metadata) = resource.body.get_mut("metadata")
-            && metadata.get("name").is_none()
-            && let Term::Map(entries) = metadata
-        {
-            let key = resource
-                .address
-                .key
-                .as_deref()
-                .map(|key| format!("-{}", slug(key)))
-                .unwrap_or_default();
-            let name = format!(
-                "{}-{}{key}",
-                slug(&one.instance.identity),
-                slug(&resource.address.resource)
-            );
-            entries.make_mut().insert(0, ("name".into(), name.into()));
-        }
-    }
 }
 
 type EachTurn<'a> = dyn FnMut(Option<Text>, &Scope<'_>, &mut Vec<Box<Failure>>) + 'a;
@@ -517,44 +499,6 @@ fn each(
             }
         }
     }
-}
-
-/// Adds the fields that every Kubernetes object has: version, kind, namespace.
-fn finish(kind: &ResourceKind, body: Term, one: &ComponentInstance<'_>) -> Term {
-    let ResourceKind::Kubernetes { api_version, kind } = kind else {
-        return if body == Term::Omit {
-            Term::Map(Vec::new().into())
-        } else {
-            body
-        };
-    };
-    let mut fields = if let Term::Map(fields) = body {
-        fields.into_vec()
-    } else {
-        Vec::new()
-    };
-    let mut object: Vec<(Text, Term)> = Vec::with_capacity(fields.len() + 3);
-    object.push(("apiVersion".into(), Term::from(api_version)));
-    object.push(("kind".into(), Term::from(kind)));
-    let metadata = fields.iter_mut().find(|(key, _)| key == "metadata");
-    let mut metadata = match metadata.map(|(_, term)| std::mem::take(term)) {
-        Some(Term::Map(entries)) => entries.into_vec(),
-        _ => Vec::new(),
-    };
-    let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());
-    if namespaced && !metadata.iter().any(|(key, _)| key == "namespace") {
-        let after_name = metadata
-            .iter()
-            .position(|(key, _)| key == "name")
-            .map_or(0, |at| at + 1);
-        metadata.insert(
-            after_name,
-            ("namespace".into(), Term::from(&one.instance.namespace)),
-        );
-    }
-    object.push(("metadata".into(), Term::Map(metadata.into())));
-    object.extend(fields.into_iter().filter(|(key, _)| key != "metadata"));
-    Term::Map(object.into())
 }
 
 /// Returns whether the body of a resource in its module or component has one of these keys in a tree with expressions.

@@ -10,5 +10,6 @@ pub mod expression;
 pub mod load;
 pub mod module;
 pub mod resource;
+pub mod targets;
 pub mod validate;
 pub mod value;

@@ -3,6 +3,8 @@
 use terrace_artifact::{Address, Class, Owner, Text};
 use terrace_syntax::source::Span;
 
+use crate::target_languages;
+use crate::targets::TargetLanguage;
 use crate::value::term::{Reference, Term};
 
 /// One resource of one component.
@@ -53,15 +55,29 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// Returns the target language.
+    #[inline]
+    pub fn language(&self) -> &'static dyn TargetLanguage {
+        target_languages!(self, TargetLanguage)
+    }
+
+    /// Returns whether each resource of this kind is an artifact. See [`TargetLanguage::is_deployed_alone`].
+    #[inline]
+    pub fn is_deployed_alone(&self) -> bool {
+        self.language().is_deployed_alone()
+    }
+
     /// Returns whether a resource of this kind with this body holds data, according to the catalog. A module can override this.
     pub fn holds_data(&self, body: &Term) -> bool {
-        let data = match self {
-            ResourceKind::CloudFormation(name) => terrace_catalog::data_of_type(name),
-            ResourceKind::Kubernetes { api_version, kind } => {
-                terrace_catalog::data_of_object(api_version, kind, body).data
-            }
-        };
-        data.class == terrace_catalog::DataClass::Data
+        self.language().holds_data(self, body)
+    }
+
+    /// Returns the name of the type, without the API version of a Kubernetes kind.
+    #[inline]
+    pub fn name(&self) -> &Text {
+        match self {
+            ResourceKind::CloudFormation(name) | ResourceKind::Kubernetes { kind: name, .. } => name,
+        }
     }
 
     /// Returns the type of a CloudFormation resource.
@@ -69,6 +85,16 @@ impl ResourceKind {
     pub fn cloudformation(&self) -> Option<&str> {
         if let ResourceKind::CloudFormation(name) = self {
             Some(name)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the API version and the kind of a Kubernetes object.
+    #[inline]
+    pub fn group_version_kind(&self) -> Option<(&Text, &Text)> {
+        if let ResourceKind::Kubernetes { api_version, kind } = self {
+            Some((api_version, kind))
         } else {
             None
         }

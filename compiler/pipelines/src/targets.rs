@@ -227,7 +227,7 @@ fn wrong_target(name: &str, resource_type: &str, span: Span, found: &Found<'_>) 
     let mut types: Vec<&str> = found
         .resources
         .iter()
-        .filter_map(|r| r.kind.cloudformation().or_else(|| r.kind.kubernetes()))
+        .map(|resource| resource.kind.name().as_str())
         .collect();
     types.sort_unstable();
     types.dedup();

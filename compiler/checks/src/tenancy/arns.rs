@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Segment, Text};
 use terrace_graph::connect::Graph;
 use terrace_graph::lower::Lowered;
-use terrace_graph::lower::attributes::name_property;
+use terrace_graph::targets::cloudformation::attributes::name_property;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 

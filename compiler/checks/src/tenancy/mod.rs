@@ -14,7 +14,8 @@ use terrace_artifact::Text;
 use terrace_graph::connect::Graph;
 use terrace_graph::lower::Lowered;
 use terrace_graph::resolve::UseKind;
-use terrace_language::resource::{Instance, Resource, ResourceKind};
+use terrace_graph::targets::kubernetes::is_cluster_scoped;
+use terrace_language::resource::Instance;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -246,17 +247,6 @@ fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
         );
     } else if let Some(namespace) = metadata("namespace").filter(|name| !subject.is_own(tenant, name)) {
         findings.push(elsewhere(subject, namespace));
-    }
-}
-
-/// Returns whether a kind is cluster-scoped, even if the object has a namespace.
-fn is_cluster_scoped(resource: &Resource) -> bool {
-    let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
-        return false;
-    };
-    match terrace_catalog::kubernetes(api_version, kind) {
-        Some(kind) => !kind.namespaced(),
-        None => resource.body.at(&["metadata", "namespace"]).is_none(),
     }
 }
 

@@ -8,7 +8,7 @@ mod lookup;
 pub mod network;
 mod object_references;
 mod pipeline_targets;
-mod unique_names;
+pub(crate) mod unique_names;
 
 use std::sync::OnceLock;
 
@@ -16,7 +16,7 @@ use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Owner, Text};
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
-use terrace_language::resource::{Destination, Instance, Resource, ResourceKind};
+use terrace_language::resource::{Destination, Instance, Resource};
 use terrace_syntax::diagnostic::Diagnostics;
 use terrace_syntax::source::{Files, Span};
 
@@ -25,7 +25,6 @@ use crate::resolve::{ComponentInstance, TenantNames, UseKind};
 
 pub use grants::pod_spec;
 pub(crate) use lookup::Found;
-pub use unique_names::object_identity;
 
 /// All resources of an environment with their indices.
 pub struct Graph<'a> {
@@ -121,8 +120,9 @@ impl<'a> Graph<'a> {
         }
         self.by_type.clear();
         for (at, resource) in self.resources.iter().enumerate() {
-            if let ResourceKind::CloudFormation(name) = &resource.kind {
-                self.by_type.entry(name.clone()).or_default().push(at);
+            if resource.kind.cloudformation().is_some() {
+                let name = resource.kind.name().clone();
+                self.by_type.entry(name).or_default().push(at);
             }
         }
         self.by_component = self
@@ -285,11 +285,10 @@ impl<'a> Graph<'a> {
     /// Returns the number of the artifact that contains a resource. An object has its own number, and stacks come after all objects.
     pub fn artifact(&self, at: usize) -> usize {
         let resource = &self.resources[at];
-        match resource.kind {
-            ResourceKind::Kubernetes { .. } => at,
-            ResourceKind::CloudFormation(_) => {
-                self.resources.len() + self.first_stack[resource.instance] + resource.part as usize
-            }
+        if resource.kind.is_deployed_alone() {
+            at
+        } else {
+            self.resources.len() + self.first_stack[resource.instance] + resource.part as usize
         }
     }
 
@@ -302,7 +301,7 @@ impl<'a> Graph<'a> {
         let part = stack - self.first_stack[instance];
         let member = self
             .resources_of(instance)
-            .find(|(_, resource)| resource.kind.cloudformation().is_some() && resource.part as usize == part);
+            .find(|(_, resource)| !resource.kind.is_deployed_alone() && resource.part as usize == part);
         member.map_or(0, |(at, _)| at)
     }
 

@@ -70,9 +70,13 @@ impl Graph<'_> {
         objects
     }
 
-    /// Returns the dependencies of an object on objects that it names. Reports names of objects that do not exist.
+    /// Returns the dependencies of an object on objects that it names. Reports names of objects that do not exist. A resource of another
+    /// language names no objects.
     pub fn mentioned(&self, at: usize, objects: &Objects<'_>, diagnostics: &mut Diagnostics) -> Vec<Edge> {
         let resource = &self.resources[at];
+        if resource.kind.kubernetes().is_none() {
+            return Vec::new();
+        }
         let cluster = self.instances[resource.instance].cluster.as_ref();
         let namespace = resource
             .body

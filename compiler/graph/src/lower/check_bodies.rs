@@ -5,7 +5,7 @@ use terrace_catalog::{Problem, ProblemKind};
 use terrace_language::body::{Leaf, Mark};
 use terrace_language::document::ComponentSource;
 use terrace_language::expression::words::slug;
-use terrace_language::resource::{Resource, ResourceKind};
+use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, did_you_mean, listed};
@@ -14,6 +14,7 @@ use terrace_syntax::source::Span;
 
 use crate::connect::Graph;
 use crate::resolve::{ComponentInstance, UseKind};
+use crate::targets::lowering_of;
 
 impl Graph<'_> {
     /// Reports problems of a body that its target would reject.
@@ -26,37 +27,18 @@ impl Graph<'_> {
     ) {
         let resource = &self.resources[at];
         let mut problems = Vec::new();
-        match &resource.kind {
-            ResourceKind::CloudFormation(name) => {
-                if let Some(resource_type) = terrace_catalog::cloudformation(name) {
-                    resource_type.validate(body, &mut problems);
-                }
-                if !attributes.is_empty() {
-                    let mut whole = vec![("Type".into(), Term::from(name))];
-                    whole.extend(attributes.iter().cloned());
-                    terrace_catalog::validate_resource_attributes(&Term::Map(whole.into()), &mut problems);
-                }
-            }
-            ResourceKind::Kubernetes { api_version, kind } => {
-                if let Some(kind) = terrace_catalog::kubernetes(api_version, kind) {
-                    kind.validate(body, &mut problems);
-                }
-            }
-        }
+        lowering_of(&resource.kind).validate(&resource.kind, body, attributes, &mut problems);
         for problem in problems {
             diagnostics.push(self.refused(resource, &problem));
         }
     }
 
     fn refused(&self, resource: &Resource, problem: &Problem) -> Diagnostic {
-        let kind = match &resource.kind {
-            ResourceKind::CloudFormation(name) => name.to_string(),
-            ResourceKind::Kubernetes { kind, .. } => kind.to_string(),
-        };
-        if let Some(diagnostic) = self.name_too_long(resource, &kind, problem) {
+        let kind = resource.kind.name();
+        if let Some(diagnostic) = self.name_too_long(resource, kind, problem) {
             return diagnostic;
         }
-        let diagnostic = Diagnostic::new(Code::InvalidResource, described(resource, &kind, problem));
+        let diagnostic = Diagnostic::new(Code::InvalidResource, described(resource, kind, problem));
         let mut diagnostic = match self.key_of_field(resource, &problem.path) {
             // The key itself is wrong, not its value.
             Some(span) if is_about_the_key(&problem.kind) => {
@@ -107,8 +89,7 @@ impl Graph<'_> {
 
     /// Suggests a valid name of an object, if only capital letters and underscores make the name invalid.
     fn with_slug(&self, resource: &Resource, path: &[Segment], diagnostic: Diagnostic) -> Diagnostic {
-        let named = matches!(path.last(), Some(Segment::Key(key)) if key == "name" || key == "namespace");
-        if !named || resource.kind.kubernetes().is_none() {
+        if !lowering_of(&resource.kind).is_slug(path) {
             return diagnostic;
         }
         let name = path
@@ -135,48 +116,7 @@ impl Graph<'_> {
         if let Some(diagnostic) = self.label_too_long(resource, problem) {
             return Some(diagnostic);
         }
-        let (name, most) = match (&resource.kind, problem.path.as_slice(), &problem.kind) {
-            (
-                ResourceKind::CloudFormation(type_name),
-                [Segment::Key(key)],
-                ProblemKind::Length {
-                    maximum: Some(most), ..
-                },
-            ) => {
-                let named = terrace_catalog::cloudformation(type_name)?;
-                let name = crate::lower::attributes::name_property(type_name, named)?;
-                let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
-                (shown, *most as usize)
-            }
-            (
-                ResourceKind::CloudFormation(type_name),
-                [Segment::Key(key)],
-                ProblemKind::Pattern { pattern },
-            ) => {
-                let named = terrace_catalog::cloudformation(type_name)?;
-                let name = crate::lower::attributes::name_property(type_name, named)?;
-                let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
-                // If a prefix of the name is valid, only the length is wrong.
-                let pattern = terrace_catalog::Pattern::new(pattern);
-                let fits = |length: &usize| pattern.matches(&shown[..*length]);
-                let mut lengths = shown.char_indices().rev().map(|(at, _)| at);
-                let most = lengths.find(|length| *length > 0 && fits(length))?;
-                (shown, most)
-            }
-            (
-                ResourceKind::Kubernetes { api_version, kind },
-                [Segment::Key(metadata), Segment::Key(key)],
-                ProblemKind::Form { .. },
-            ) if metadata == "metadata" && matches!(key.as_str(), "name" | "namespace") => {
-                let name = resource.body.at(&["metadata", key])?.as_str()?.to_owned();
-                let most = match key.as_str() {
-                    "name" => terrace_catalog::kubernetes(api_version, kind)?.longest_name(),
-                    _ => terrace_catalog::LONGEST_LABEL,
-                };
-                (name, most)
-            }
-            _ => return None,
-        };
+        let (name, most) = lowering_of(&resource.kind).limited_name(resource, problem)?;
         let length = name.chars().count();
         if length <= most {
             return None;

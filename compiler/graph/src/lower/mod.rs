@@ -13,7 +13,7 @@ use terrace_artifact::{Segment, Text};
 use terrace_catalog::At;
 use terrace_language::expression::Failure;
 use terrace_language::expression::words::pascal;
-use terrace_language::resource::{Resource, ResourceKind};
+use terrace_language::resource::Resource;
 use terrace_language::value::term::{AssetReference, Reference, SecretReference, Term};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, listed, shown};
@@ -21,6 +21,7 @@ use terrace_syntax::source::Span;
 
 use crate::connect::{Edge, Found, Graph};
 use crate::lower::attributes::Attribute;
+use crate::targets::{TargetLowering, lowering_of};
 
 /// The maximum number of outputs of other components that a reference may lead through.
 const DEEPEST: usize = 24;
@@ -92,7 +93,8 @@ pub(crate) struct Lowering<'g> {
     pub(crate) graph: &'g Graph<'g>,
     /// The resource that reads.
     pub(crate) at: usize,
-    pub(crate) cloudformation: bool,
+    /// The language of the resource.
+    pub(crate) target: &'static dyn TargetLowering,
     pub(crate) out: Lowered,
     resolved: usize,
     /// Whether a stack output is lowered, not a resource. An output may refer to its resource, but a resource may not refer to itself.
@@ -224,12 +226,12 @@ impl<'g> Graph<'g> {
         Ok((term.clone(), rest))
     }
 
-    /// Returns whether two resources are in one CloudFormation stack.
-    pub(crate) fn same_stack(&self, a: usize, b: usize) -> bool {
+    /// Returns whether two resources are in one artifact that contains several.
+    pub(crate) fn same_artifact(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.resources[a], &self.resources[b]);
         (a.instance, a.part) == (b.instance, b.part)
-            && a.kind.cloudformation().is_some()
-            && b.kind.cloudformation().is_some()
+            && !a.kind.is_deployed_alone()
+            && !b.kind.is_deployed_alone()
     }
 }
 
@@ -267,11 +269,10 @@ pub(crate) fn is_intrinsic(key: &str) -> bool {
 
 impl<'g> Lowering<'g> {
     fn new(graph: &'g Graph<'g>, at: usize) -> Lowering<'g> {
-        let cloudformation = graph.resources[at].kind.cloudformation().is_some();
         Lowering {
             graph,
             at,
-            cloudformation,
+            target: lowering_of(&graph.resources[at].kind),
             out: Lowered::default(),
             resolved: 0,
             output: false,
@@ -295,9 +296,10 @@ impl<'g> Lowering<'g> {
             Term::Map(entries) => {
                 let mut out = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
-                    if let (false, "value", Term::Secret(secret)) = (self.cloudformation, key.as_str(), value)
+                    if let Term::Secret(secret) = value
+                        && let Some(entry) = self.target.secret_entry(self, key, secret)
                     {
-                        out.push(("valueFrom".into(), self.secret_key_ref(secret)));
+                        out.push(entry);
                         continue;
                     }
                     let value = self.term(context, value, depth, &at.key(key));
@@ -343,19 +345,7 @@ impl<'g> Lowering<'g> {
                 }
                 self.render(atoms, span, at)
             }
-            Term::Secret(secret) if !self.cloudformation => {
-                let failure = Failure::new(
-                    Code::LiteralSecret,
-                    secret.span,
-                    "a secret cannot be used here",
-                    "the object would contain its value",
-                );
-                self.fail(failure.with_help(
-                    "use it as the `value` of an environment variable, or mount the Secret as a volume",
-                ));
-                Term::Null
-            }
-            Term::Secret(secret) => self.render(vec![Atom::Secret(secret.clone())], secret.span, at),
+            Term::Secret(secret) => self.target.secret(self, secret, at),
             Term::Asset(asset) => self.render(vec![Atom::Asset(asset.clone())], asset.span, at),
             term => term.clone(),
         }
@@ -453,7 +443,7 @@ impl<'g> Lowering<'g> {
                 }
             }
             Found::Resource(to) => {
-                let same_stack = self.graph.same_stack(self.at, to);
+                let same_artifact = self.graph.same_artifact(self.at, to);
                 let target = &self.graph.resources[to];
                 if to != self.at {
                     self.out.edges.push(Edge {
@@ -464,7 +454,7 @@ impl<'g> Lowering<'g> {
                 }
                 match self
                     .graph
-                    .attribute(target, &reference.path, same_stack, reference.span)?
+                    .attribute(target, &reference.path, same_artifact, reference.span)?
                 {
                     Attribute::Known(term) => match &term {
                         Term::Reference(next) => {
@@ -483,7 +473,7 @@ impl<'g> Lowering<'g> {
                                 "refers to the resource that contains it",
                             ));
                         }
-                        let shown = match same_stack {
+                        let shown = match same_artifact {
                             true => Text::default(),
                             false => late_name(target, &reference.path),
                         };
@@ -496,19 +486,6 @@ impl<'g> Lowering<'g> {
                 }
             }
         }
-    }
-
-    fn secret_key_ref(&mut self, secret: &SecretReference) -> Term {
-        let Some(key) = &secret.key else {
-            let message = format!("`secret('{}')` is not a value", secret.name);
-            self.fail(
-                Failure::new(Code::UnknownAttribute, secret.span, message, "requires a key")
-                    .with_help(format!("write `secret('{}').password`", secret.name)),
-            );
-            return Term::Null;
-        };
-        let reference = Term::map([("name", Term::from(&secret.name)), ("key", Term::from(key))]);
-        Term::map([("secretKeyRef", reference)])
     }
 
     fn depends_on(&mut self, resource: &Resource, name: &Text, span: Span) {
@@ -580,10 +557,4 @@ impl<'g> Lowering<'g> {
         }
         self.out.diagnostics.push(diagnostic);
     }
-}
-
-/// Returns whether a resource is a Kubernetes object.
-#[inline]
-pub fn is_object(resource: &Resource) -> bool {
-    matches!(resource.kind, ResourceKind::Kubernetes { .. })
 }

@@ -9,7 +9,7 @@ use terrace_language::value::term::Term;
 
 use crate::connect::Graph;
 use crate::lower::attributes::Attribute;
-use crate::lower::{Atom, Late, Lowered, is_object, logical_id, output_name};
+use crate::lower::{Atom, Late, Lowered, logical_id, output_name};
 
 /// The outputs of CloudFormation stacks by name, for the instance and part of each stack with outputs.
 pub type Outputs = BTreeMap<(usize, u32), BTreeMap<Text, Term>>;
@@ -22,7 +22,7 @@ impl Graph<'_> {
             // An output belongs to the stack with the resource that it refers to.
             let mut firsts: BTreeMap<u32, usize> = BTreeMap::new();
             let members = self.resources_of(index);
-            for (at, resource) in members.filter(|(_, resource)| !is_object(resource)) {
+            for (at, resource) in members.filter(|(_, resource)| !resource.kind.is_deployed_alone()) {
                 firsts.entry(resource.part).or_insert(at);
                 if instance.divided == 0 {
                     break;
@@ -41,7 +41,7 @@ impl Graph<'_> {
         }
         for late in lowered.iter().flat_map(late_values) {
             let resource = &self.resources[late.resource];
-            if is_object(resource) {
+            if resource.kind.is_deployed_alone() {
                 continue;
             }
             let value = intrinsic(resource, &late.attribute);

@@ -3,13 +3,13 @@
 pub mod inputs;
 pub mod layers;
 pub mod library;
-mod null_paths;
+pub(crate) mod null_paths;
 mod partition;
 pub mod patch;
 
 use terrace_artifact::Text;
 use terrace_syntax::code::Code;
-use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, did_you_mean, shown};
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Files;
 use terrace_syntax::source::Spanned;
@@ -18,6 +18,8 @@ use crate::body::{Body, number, whole_expression};
 use crate::document::{self, Input};
 use crate::expression::{self, Expression, Reads, Template};
 use crate::resource::ResourceKind;
+use crate::target_languages;
+use crate::targets::TargetLanguage;
 
 /// The template of a module, or of a component with its own resources.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub struct ResourceTemplate {
     pub for_each: Option<Expression>,
     pub when: Option<Expression>,
     pub body: Body,
-    /// `DeletionPolicy` and its like.
+    /// Attributes of the resource beside its properties, such as `DeletionPolicy`.
     pub attributes: Vec<(Text, Body)>,
     pub depends_on: Vec<Spanned<Text>>,
     /// Whether the resource holds data. If absent, its type decides.
@@ -243,52 +245,8 @@ impl ResourceTemplate {
                 });
             }
         }
-        let cloudformation = matches!(template.kind.value, ResourceKind::CloudFormation(_));
-        if cloudformation {
-            if let Some(properties) = node.get("properties") {
-                if type_node.as_str() == Some("AWS::StepFunctions::StateMachine") {
-                    crate::module::null_paths::lost_nulls(properties, diagnostics);
-                }
-                template.body = Body::read(properties, files, diagnostics);
-            }
-            for (key, node) in node.entries() {
-                let attribute = match key.as_str() {
-                    "deletion_policy" => "DeletionPolicy",
-                    "update_replace_policy" => "UpdateReplacePolicy",
-                    "update_policy" => "UpdatePolicy",
-                    "creation_policy" => "CreationPolicy",
-                    "metadata" => "Metadata",
-                    _ => continue,
-                };
-                template
-                    .attributes
-                    .push((attribute.into(), Body::read(node, files, diagnostics)));
-            }
-        } else {
-            // The fields of the object are next to the keys of the language.
-            const OURS: [&str; 5] = ["type", "for_each", "when", "depends_on", "holds_data"];
-            let own: Vec<(Text, Node)> = node
-                .entries()
-                .iter()
-                .filter(|(key, _)| !OURS.contains(&key.as_str()))
-                .cloned()
-                .collect();
-            for (key, field) in &own {
-                if matches!(key.as_str(), "apiVersion" | "kind") {
-                    diagnostics.push(
-                        Diagnostic::new(Code::UnknownKey, format!("`{key}` is already set by `type`"))
-                            .at(field.key, "")
-                            .also(type_node.span, format!("sets `{key}`"))
-                            .help(format!("remove `{key}`")),
-                    );
-                }
-            }
-            let object = Node {
-                kind: NodeKind::Map(own),
-                ..node.clone()
-            };
-            template.body = Body::read(&object, files, diagnostics);
-        }
+        let language = template.kind.value.language();
+        language.read_body(&mut template, node, files, diagnostics);
         Some(template)
     }
 }
@@ -304,42 +262,7 @@ fn empty(node: &Node) -> Node {
 /// Parses a type such as `AWS::S3::Bucket`, `apps/v1/Deployment` or `v1/ConfigMap`. Reports a type that does not exist.
 fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceKind> {
     let text = node.as_str()?;
-    if text.contains("::") {
-        if terrace_catalog::cloudformation(text).is_some() {
-            return Some(ResourceKind::CloudFormation(text.into()));
-        }
-        diagnostics.push(
-            Diagnostic::new(
-                Code::UnknownType,
-                format!("unknown CloudFormation type `{}`", shown(text)),
-            )
-            .at(node.span, "")
-            .nearest(node.span, text, terrace_catalog::types()),
-        );
-        return None;
-    }
-    let (api_version, kind) = text.rsplit_once('/')?;
-    if terrace_catalog::kubernetes(api_version, kind).is_some() {
-        return Some(ResourceKind::Kubernetes {
-            api_version: api_version.into(),
-            kind: kind.into(),
-        });
-    }
-    let diagnostic = Diagnostic::new(
-        Code::UnknownType,
-        format!(
-            "unknown Kubernetes kind `{}` in `{}`",
-            shown(kind),
-            shown(api_version)
-        ),
-    )
-    .at(node.span, "");
-    diagnostics.push(match terrace_catalog::nearest_kind(api_version, kind) {
-        Some((version, kind)) => {
-            let name = format!("{version}/{kind}");
-            diagnostic.replace(node.span, name.clone(), did_you_mean(&name))
-        }
-        None => diagnostic.note("`terrace explain unknown-type` lists the operators whose kinds are known"),
-    });
-    None
+    let languages = target_languages!(all as TargetLanguage);
+    let language = languages.iter().find(|language| language.is_type(text))?;
+    language.read_type(text, node, diagnostics)
 }

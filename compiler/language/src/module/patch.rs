@@ -10,7 +10,7 @@ use terrace_syntax::source::Spanned;
 use crate::body::{Body, Expansion};
 use crate::document::Component;
 use crate::expression::Scope;
-use crate::resource::{Resource, ResourceKind};
+use crate::resource::Resource;
 use crate::value::term::Term;
 
 /// Applies patches to the resources of a module. A patch adds a field only with `$add`.
@@ -43,10 +43,8 @@ pub fn patch(
             .filter(|resource| hits(&target.value, &resource.address))
         {
             any = true;
-            if let ResourceKind::CloudFormation(_) = resource.kind
-                && let Some(around) = wrapper(node, &resource.body)
-            {
-                diagnostics.push(without_wrapper(around, node, files));
+            if let Some(problem) = resource.kind.language().check_patch(node, &resource.body, files) {
+                diagnostics.push(problem);
                 continue;
             }
             let mut path = Vec::new();
@@ -112,45 +110,6 @@ fn named(target: &str) -> (&str, Option<&str>) {
 pub fn hits(target: &str, address: &Address) -> bool {
     let (name, key) = named(target);
     address.resource == name && key.is_none_or(|key| address.key.as_deref() == Some(key))
-}
-
-/// Returns an entry of a CloudFormation patch that is not a property, such as `Properties` itself.
-fn wrapper<'a>(node: &'a Node, body: &Term) -> Option<&'a Node> {
-    const NOT_PROPERTIES: [&str; 7] = [
-        "properties",
-        "Properties",
-        "deletion_policy",
-        "DeletionPolicy",
-        "update_replace_policy",
-        "UpdateReplacePolicy",
-        "type",
-    ];
-    let entries = node.entries().iter();
-    let mut found =
-        entries.filter(|(key, _)| NOT_PROPERTIES.contains(&key.as_str()) && body.get(key).is_none());
-    found.next().map(|(_, node)| node)
-}
-
-/// Reports a patch of something other than properties.
-fn without_wrapper(around: &Node, patch: &Node, files: &Files) -> Diagnostic {
-    let key = files.text(around.key).to_owned();
-    let message = format!(
-        "cannot patch `{}`: a patch contains only properties, by name",
-        shown(&key)
-    );
-    let diagnostic = Diagnostic::new(Code::PatchWithoutTarget, message).at(around.key, "");
-    if !key.eq_ignore_ascii_case("properties") {
-        return diagnostic.help(format!("remove `{}`", shown(&key)));
-    }
-    let inner = files.text(around.span);
-    match patch.entries().len() == 1 && !inner.contains('\n') && files.text(patch.span).starts_with('{') {
-        true => diagnostic.replace(
-            patch.span,
-            inner,
-            format!("write the properties directly, not in `{key}`"),
-        ),
-        false => diagnostic.help(format!("write the properties directly, not in `{key}`")),
-    }
 }
 
 fn patch_term(

@@ -162,19 +162,16 @@ impl ObjectGrant<'_> {
 
     /// Returns the version and kind of the object. RBAC does not apply to resources of AWS.
     fn object_kind(&self) -> Result<(&Text, &Text), Box<Diagnostic>> {
-        match &self.target.kind {
-            ResourceKind::Kubernetes { api_version, kind } => Ok((api_version, kind)),
-            ResourceKind::CloudFormation(_) => {
-                let message = format!(
-                    "permissions on `{}` cannot be granted to a Kubernetes workload",
-                    self.target.address
-                );
-                Err(Box::new(
-                    self.refused("on", message, "a workload uses AWS through an IAM role")
-                        .help("create a role with the module `identity`, and grant to that role"),
-                ))
-            }
-        }
+        self.target.kind.group_version_kind().ok_or_else(|| {
+            let message = format!(
+                "permissions on `{}` cannot be granted to a Kubernetes workload",
+                self.target.address
+            );
+            Box::new(
+                self.refused("on", message, "a workload uses AWS through an IAM role")
+                    .help("create a role with the module `identity`, and grant to that role"),
+            )
+        })
     }
 
     /// Checks that the workload and the object are in one cluster.

@@ -278,11 +278,7 @@ fn peer(graph: &Graph<'_>, connect: &DeclaredEdge, key: &str, diagnostics: &mut 
         _ => (None, None),
     };
     let Some(selector) = selector else {
-        let kind = resource
-            .kind
-            .kubernetes()
-            .or(resource.kind.cloudformation())
-            .unwrap_or_default();
+        let kind = resource.kind.name();
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,

@@ -1,0 +1,4 @@
+//! The rules of each target language.
+
+mod cloudformation;
+mod kubernetes;
