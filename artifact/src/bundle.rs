@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -216,6 +217,9 @@ pub struct Object {
     pub holds_data: bool,
 }
 
+/// The number of one of several CloudFormation stacks of a component, counted from 1. It is absent for the stack that has the component's name.
+pub type Partition = Option<NonZeroU32>;
+
 /// A CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CloudFormationStack {
@@ -226,10 +230,9 @@ pub struct CloudFormationStack {
     /// The owner of the component, the first part of its resources' addresses.
     #[serde(rename = "tenant")]
     pub owner: Owner,
-    /// The number of this partition if the component is split into several CloudFormation stacks; 0 for the one that has the
-    /// component's name.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub part: u32,
+    /// The partition of the component that it contains; absent for the one that has the component's name.
+    #[serde(rename = "part", default, skip_serializing_if = "Option::is_none")]
+    pub partition: Partition,
     /// The source of the component.
     pub origin: Origin,
     /// The template, with `Parameters`, `Resources` and `Outputs`.
@@ -374,11 +377,6 @@ pub struct Source {
     pub attribute: Vec<Segment>,
     /// The form that users see, an address and an attribute: `finance/lake/role.arn`.
     pub shown: Text,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(part: &u32) -> bool {
-    *part == 0
 }
 
 impl Target {

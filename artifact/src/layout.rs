@@ -133,9 +133,9 @@ pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -
 impl crate::CloudFormationStack {
     /// Returns the name of the files without the extension: the component's name, followed by the number of the partition.
     fn file_stem(&self) -> Cow<'_, str> {
-        match self.part {
-            0 => Cow::Borrowed(&self.component),
-            part => Cow::Owned(format!("{}-{part}", self.component)),
+        match self.partition {
+            None => Cow::Borrowed(&self.component),
+            Some(number) => Cow::Owned(format!("{}-{number}", self.component)),
         }
     }
 }

@@ -21,7 +21,7 @@ mod yaml;
 pub use address::{Address, AddressError};
 pub use bundle::{
     Artifact, ArtifactId, Asset, Binding, Body, Bundle, Class, CloudFormationStack, Environment, Location,
-    Member, Object, Origin, Part, Segment, Source, Target, show_parts, show_path,
+    Member, Object, Origin, Part, Partition, Segment, Source, Target, show_parts, show_path,
 };
 pub use decimal::{Decimal, DecimalError};
 pub use digest::Digest;

@@ -99,7 +99,7 @@ pub fn stack(tenant: &str, component: &str, resources: &str, holding: &[&str]) -
             parameters: BTreeMap::new(),
             tags: BTreeMap::new(),
             termination_protection: false,
-            part: 0,
+            partition: None,
             policy: None,
             assets: BTreeSet::new(),
         }),

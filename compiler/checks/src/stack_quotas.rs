@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
-use terrace_artifact::Text;
+use terrace_artifact::{Partition, Text};
 use terrace_graph::connect::Graph;
 use terrace_graph::lower::Lowered;
 use terrace_graph::lower::outputs::Outputs;
@@ -39,26 +39,27 @@ pub fn check(graph: &Graph<'_>, lowered: &[Lowered], outputs: &Outputs, diagnost
             Some(_) => length(resource, lowered, at_most),
         })
         .collect();
-    let mut stacks: BTreeMap<(usize, u32), Measure<'_>> = BTreeMap::new();
+    let mut stacks: BTreeMap<(usize, Partition), Measure<'_>> = BTreeMap::new();
     for ((resource, lowered), size) in graph.resources.iter().zip(lowered).zip(sizes) {
         if resource.kind.cloudformation().is_none() {
             continue;
         }
-        let measure = stacks.entry((resource.instance, resource.part)).or_default();
+        let measure = stacks.entry((resource.instance, resource.partition)).or_default();
         measure.resources += 1;
         measure.parameters.extend(lowered.parameters.keys());
         measure.bytes += size;
     }
-    for ((instance, part), mut measure) in stacks {
+    for ((instance, partition), mut measure) in stacks {
         // Most templates are far below the limit. Only one that may exceed it is measured exactly.
         if measure.bytes > LONGEST_TEMPLATE {
             let members = graph.resources_of(instance);
-            let members = members
-                .filter(|(_, resource)| resource.kind.cloudformation().is_some() && resource.part == part);
+            let members = members.filter(|(_, resource)| {
+                resource.kind.cloudformation().is_some() && resource.partition == partition
+            });
             let exact = members.map(|(at, resource)| length(resource, &lowered[at], text_size));
             measure.bytes = exact.sum();
         }
-        let output_count = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
+        let output_count = outputs.get(&(instance, partition)).map_or(0, BTreeMap::len);
         let found = [
             (measure.resources, MOST_RESOURCES, "resources"),
             (output_count, MOST_OUTPUTS, "outputs"),
@@ -66,7 +67,7 @@ pub fn check(graph: &Graph<'_>, lowered: &[Lowered], outputs: &Outputs, diagnost
             (measure.bytes, LONGEST_TEMPLATE, "bytes"),
         ];
         for (count, most, what) in found.into_iter().filter(|(count, most, _)| count > most) {
-            diagnostics.push(too_large(graph, instance, part, count, most, what));
+            diagnostics.push(too_large(graph, instance, partition, count, most, what));
         }
     }
 }
@@ -74,13 +75,13 @@ pub fn check(graph: &Graph<'_>, lowered: &[Lowered], outputs: &Outputs, diagnost
 fn too_large(
     graph: &Graph<'_>,
     index: usize,
-    part: u32,
+    partition: Partition,
     count: usize,
     most: usize,
     what: &str,
 ) -> Diagnostic {
     let instance = &graph.instances[index];
-    let name = instance.stack_name(part);
+    let name = instance.stack_name(partition);
     let diagnostic = Diagnostic::new(
         Code::StackTooLarge,
         format!("CloudFormation stack `{name}` has {count} {what}"),
@@ -90,13 +91,13 @@ fn too_large(
         UseKind::Pipeline(_) => diagnostic.help("split the pipeline into several that start each other"),
         UseKind::Component {
             module: Some(module), ..
-        } if instance.divided == 0 => diagnostic
+        } if instance.partitions.is_none() => diagnostic
             .also(module.document.name.span, "the module does not declare `divides`")
             .help("add `divides: {by: \"{{ each.key }}\", into: 8}` to the module, or split the component"),
         UseKind::Component { module: None, .. } => {
             diagnostic.help("split the component, or use a module that declares `divides`")
         }
-        UseKind::Component { .. } if part == 0 => {
+        UseKind::Component { .. } if partition.is_none() => {
             diagnostic.help("use `for_each`, because only repeated resources are partitioned, or split the component")
         }
         UseKind::Component { .. } => {

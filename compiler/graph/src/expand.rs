@@ -10,7 +10,7 @@ use terrace_language::document::Component;
 use terrace_language::expression::{Failure, Scope, Variables};
 use terrace_language::module::layers as values;
 use terrace_language::module::patch::patch;
-use terrace_language::module::{Check, ComponentTemplate, Division, Module, ResourceTemplate};
+use terrace_language::module::{Check, ComponentTemplate, Module, Partitioning, ResourceTemplate};
 use terrace_language::resource::{Expanded, Resource};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -131,7 +131,7 @@ fn expand_component(
     for template in &recipe.resources {
         expand_resource(
             template,
-            recipe.division.as_ref(),
+            recipe.partitioning.as_ref(),
             &common,
             &scope,
             one,
@@ -394,7 +394,7 @@ fn check_once(
 )]
 fn expand_resource(
     template: &ResourceTemplate,
-    division: Option<&Division>,
+    partitioning: Option<&Partitioning>,
     common: &Common<'_>,
     scope: &Scope<'_>,
     one: &ComponentInstance<'_>,
@@ -424,11 +424,11 @@ fn expand_resource(
             .as_ref()
             .is_some_and(|body| body.expand(scope, &mut expansion) == Term::Bool(true));
         failures.append(&mut expansion.failures);
-        let part = match (division, &key) {
-            (Some(division), Some(_)) if !template.kind.value.is_deployed_alone() => {
-                division.part(scope, failures)
+        let partition = match (partitioning, &key) {
+            (Some(partitioning), Some(_)) if !template.kind.value.is_deployed_alone() => {
+                partitioning.partition(scope, failures)
             }
-            _ => 0,
+            _ => None,
         };
         let mut resource = Resource {
             address: Address {
@@ -449,7 +449,7 @@ fn expand_resource(
             granted_only,
             declared: template.name.span,
             instance: index,
-            part,
+            partition,
         };
         lowering_of(&resource.kind).complete(&mut resource, &one.instance);
         out.push(resource);

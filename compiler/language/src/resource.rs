@@ -1,6 +1,8 @@
 //! Resources with unresolved references. Modules expand to them, and the later phases use them.
 
-use terrace_artifact::{Address, Class, Owner, Text};
+use std::num::NonZeroU32;
+
+use terrace_artifact::{Address, Class, Owner, Partition, Text};
 use terrace_syntax::source::Span;
 
 use crate::target_languages;
@@ -28,8 +30,8 @@ pub struct Resource {
     pub declared: Span,
     /// The component of the resource: an index into [`Expanded::instances`].
     pub instance: usize,
-    /// The number of the CloudFormation stack of the component: 0 is the stack with the name of the component.
-    pub part: u32,
+    /// The partition of the component that contains the resource.
+    pub partition: Partition,
 }
 
 impl Resource {
@@ -134,18 +136,18 @@ pub struct Instance {
     pub declared: Span,
     /// The outputs for other components.
     pub outputs: Vec<(Text, Term)>,
-    /// The number of CloudFormation stacks for repeated resources, or 0 if the component is not partitioned.
-    pub divided: u32,
+    /// The number of partitions for repeated resources, if the component is partitioned.
+    pub partitions: Option<NonZeroU32>,
     /// The names of the modules that the module requires, which `ref` resolves.
     pub requires: Vec<Text>,
 }
 
 impl Instance {
     /// Returns the name of a CloudFormation stack of the component.
-    pub fn stack_name(&self, part: u32) -> Text {
-        match part {
-            0 => self.name.clone(),
-            part => format!("{}-{part}", self.name).into(),
+    pub fn stack_name(&self, partition: Partition) -> Text {
+        match partition {
+            None => self.name.clone(),
+            Some(number) => format!("{}-{number}", self.name).into(),
         }
     }
 }

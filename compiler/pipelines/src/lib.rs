@@ -143,7 +143,7 @@ pub fn lower<'a>(
             depends_on: Vec::new(),
             attributes: Vec::new(),
             granted_only: false,
-            part: 0,
+            partition: None,
             declared: span,
             instance: context.index,
         }

@@ -172,7 +172,7 @@ impl Estate {
             tags: BTreeMap::from([("terrace:component".into(), component.into())]),
             members,
             termination_protection: false,
-            part: 0,
+            partition: None,
             policy: None,
             assets: BTreeSet::new(),
         }

@@ -217,7 +217,7 @@ impl Platform {
                 parameters,
                 tags: BTreeMap::from([(LABEL.into(), self.bundle.label().into())]),
                 termination_protection: false,
-                part: 0,
+                partition: None,
                 policy: None,
                 assets: BTreeSet::new(),
             }),

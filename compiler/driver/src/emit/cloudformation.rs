@@ -14,7 +14,7 @@ use super::{Context, Emission, LoweredResource, TargetEmission, data_mark, take_
 
 impl TargetEmission for CloudFormation {
     fn artifact_id(&self, target: &str, resource: &Resource, instance: &Instance) -> ArtifactId {
-        ArtifactId::stack(target, &instance.stack_name(resource.part))
+        ArtifactId::stack(target, &instance.stack_name(resource.partition))
     }
 
     fn body(
@@ -36,11 +36,11 @@ impl Emission<'_> {
         files: &mut BTreeMap<Digest, Asset>,
     ) -> CloudFormationStack {
         let first = &self.graph.resources[members[0].0];
-        let (index, part) = (first.instance, first.part);
+        let (index, partition) = (first.instance, first.partition);
         let instance = &self.graph.instances[index];
         let needed = self.needed(members[0].0, context);
         let mut stack = CloudFormationStack {
-            name: instance.stack_name(part),
+            name: instance.stack_name(partition),
             component: instance.component.clone(),
             owner: instance.owner.clone(),
             origin: Origin {
@@ -51,7 +51,7 @@ impl Emission<'_> {
             parameters: BTreeMap::new(),
             tags: self.tags(index, &context.label),
             members: BTreeMap::new(),
-            part,
+            partition,
             termination_protection: self.header.environment.class.is_production(),
             policy: None,
             assets: BTreeSet::new(),
@@ -102,9 +102,9 @@ impl Emission<'_> {
         let mut template = Map::new();
         template.insert("AWSTemplateFormatVersion", "2010-09-09");
         let whose = instance.owner.tenant().map_or("the platform", Text::as_str);
-        let which = match part {
-            0 => String::new(),
-            part => format!(", {part} of {}", instance.divided),
+        let which = match (partition, instance.partitions) {
+            (Some(number), Some(count)) => format!(", {number} of {count}"),
+            _ => String::new(),
         };
         template.insert(
             "Description",
@@ -124,7 +124,7 @@ impl Emission<'_> {
             template.insert("Parameters", parameters);
         }
         template.insert("Resources", Map::from_distinct(resources));
-        if let Some(own) = self.outputs.get(&(index, part)) {
+        if let Some(own) = self.outputs.get(&(index, partition)) {
             let entry = |(name, term): (&Text, &Term)| {
                 (
                     name.clone(),
@@ -212,7 +212,7 @@ impl Emission<'_> {
         self.graph
             .resources_of(resource.instance)
             .filter(|(_, other)| {
-                other.kind.cloudformation().is_some() && other.part == resource.part && named(other)
+                other.kind.cloudformation().is_some() && other.partition == resource.partition && named(other)
             })
             .map(|(_, other)| logical_id(other))
             .collect()

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use terrace_artifact::{
-    Address, Artifact, ArtifactId, Asset, Body, Bundle, Digest, Environment, Origin, Segment, Source, Target,
-    Text, Value,
+    Address, Artifact, ArtifactId, Asset, Body, Bundle, Digest, Environment, Origin, Partition, Segment,
+    Source, Target, Text, Value,
 };
 use terrace_graph::connect::{Edge, Graph};
 use terrace_graph::lower::attributes::Attribute;
@@ -224,7 +224,7 @@ impl<'a> Emission<'a> {
                 let value = intrinsic(resource, attribute);
                 let known = self
                     .outputs
-                    .get(&(resource.instance, resource.part))
+                    .get(&(resource.instance, resource.partition))
                     .and_then(|outputs| {
                         outputs
                             .iter()
@@ -248,7 +248,7 @@ impl<'a> Emission<'a> {
             artifacts: Vec::new(),
             assets: BTreeMap::new(),
         };
-        let mut groups: BTreeMap<u32, Vec<LoweredResource<'_>>> = BTreeMap::new();
+        let mut groups: BTreeMap<Partition, Vec<LoweredResource<'_>>> = BTreeMap::new();
         for mut member in resources {
             let resource = &self.graph.resources[member.0];
             if resource.kind.is_deployed_alone() {
@@ -256,7 +256,7 @@ impl<'a> Emission<'a> {
                 let artifact = self.artifact(members, context, &mut piece.assets);
                 piece.artifacts.push(artifact);
             } else {
-                groups.entry(resource.part).or_default().push(member);
+                groups.entry(resource.partition).or_default().push(member);
             }
         }
         for members in groups.values_mut() {

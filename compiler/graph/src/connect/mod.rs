@@ -13,7 +13,7 @@ pub(crate) mod unique_names;
 use std::sync::OnceLock;
 
 use foldhash::{HashMap, HashMapExt};
-use terrace_artifact::{Owner, Text};
+use terrace_artifact::{Owner, Partition, Text};
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
 use terrace_language::resource::{Destination, Instance, Resource};
@@ -82,7 +82,7 @@ impl<'a> Graph<'a> {
         } = expansions;
         let stacks = expanded.instances.iter().scan(0, |next, instance| {
             let first = *next;
-            *next += instance.divided as usize + 1;
+            *next += 1 + instance.partitions.map_or(0, |count| count.get() as usize);
             Some(first)
         });
         let mut graph = Graph {
@@ -288,7 +288,7 @@ impl<'a> Graph<'a> {
         if resource.kind.is_deployed_alone() {
             at
         } else {
-            self.resources.len() + self.first_stack[resource.instance] + resource.part as usize
+            self.resources.len() + self.first_stack[resource.instance] + stack_offset(resource.partition)
         }
     }
 
@@ -298,10 +298,10 @@ impl<'a> Graph<'a> {
             return artifact;
         };
         let instance = self.first_stack.partition_point(|first| *first <= stack) - 1;
-        let part = stack - self.first_stack[instance];
-        let member = self
-            .resources_of(instance)
-            .find(|(_, resource)| !resource.kind.is_deployed_alone() && resource.part as usize == part);
+        let offset = stack - self.first_stack[instance];
+        let member = self.resources_of(instance).find(|(_, resource)| {
+            !resource.kind.is_deployed_alone() && stack_offset(resource.partition) == offset
+        });
         member.map_or(0, |(at, _)| at)
     }
 
@@ -323,6 +323,11 @@ impl<'a> Graph<'a> {
             .take_while(move |resource| resource.instance == instance);
         rest.enumerate().map(move |(at, resource)| (start + at, resource))
     }
+}
+
+/// Returns the offset of a stack among those of its instance. The stack with the name of the component is the first.
+fn stack_offset(partition: Partition) -> usize {
+    partition.map_or(0, |number| number.get() as usize)
 }
 
 /// Returns where each instance is deployed to, as far as this is known at compile time.

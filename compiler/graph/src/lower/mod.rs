@@ -229,7 +229,7 @@ impl<'g> Graph<'g> {
     /// Returns whether two resources are in one artifact that contains several.
     pub(crate) fn same_artifact(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.resources[a], &self.resources[b]);
-        (a.instance, a.part) == (b.instance, b.part)
+        (a.instance, a.partition) == (b.instance, b.partition)
             && !a.kind.is_deployed_alone()
             && !b.kind.is_deployed_alone()
     }
@@ -512,7 +512,8 @@ impl<'g> Lowering<'g> {
             Err(failure) if failure.code == Code::AmbiguousReference => {
                 let all = self.graph.resources_of(resource.instance);
                 // In a partitioned component, only those of the same stack. Otherwise its stacks would depend on each other.
-                let beside = |other: &Resource| resource.part == 0 || other.part == resource.part;
+                let beside =
+                    |other: &Resource| resource.partition.is_none() || other.partition == resource.partition;
                 let repeated: Vec<usize> = all
                     .filter(|(_, other)| other.address.resource == *name && beside(other))
                     .map(|(to, _)| to)

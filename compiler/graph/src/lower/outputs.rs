@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::Text;
+use terrace_artifact::{Partition, Text};
 use terrace_language::expression::words::pascal;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
@@ -11,8 +11,8 @@ use crate::connect::Graph;
 use crate::lower::attributes::Attribute;
 use crate::lower::{Atom, Late, Lowered, logical_id, output_name};
 
-/// The outputs of CloudFormation stacks by name, for the instance and part of each stack with outputs.
-pub type Outputs = BTreeMap<(usize, u32), BTreeMap<Text, Term>>;
+/// The outputs of CloudFormation stacks by name, for the instance and partition of each stack with outputs.
+pub type Outputs = BTreeMap<(usize, Partition), BTreeMap<Text, Term>>;
 
 impl Graph<'_> {
     /// Returns the outputs of the stacks: those that modules declare, and those that other artifacts need.
@@ -20,20 +20,21 @@ impl Graph<'_> {
         let mut outputs = Outputs::new();
         for (index, instance) in self.instances.iter().enumerate() {
             // An output belongs to the stack with the resource that it refers to.
-            let mut firsts: BTreeMap<u32, usize> = BTreeMap::new();
+            let mut firsts: BTreeMap<Partition, usize> = BTreeMap::new();
             let members = self.resources_of(index);
             for (at, resource) in members.filter(|(_, resource)| !resource.kind.is_deployed_alone()) {
-                firsts.entry(resource.part).or_insert(at);
-                if instance.divided == 0 {
+                firsts.entry(resource.partition).or_insert(at);
+                if instance.partitions.is_none() {
                     break;
                 }
             }
             for (name, term) in &instance.outputs {
-                let mut parts = firsts.iter();
-                let found = parts.find_map(|(part, first)| Some((*part, self.lower_output(*first, term)?)));
-                if let Some((part, value)) = found {
+                let mut partitions = firsts.iter();
+                let found = partitions
+                    .find_map(|(partition, first)| Some((*partition, self.lower_output(*first, term)?)));
+                if let Some((partition, value)) = found {
                     outputs
-                        .entry((index, part))
+                        .entry((index, partition))
                         .or_default()
                         .insert(pascal(name), value);
                 }
@@ -45,7 +46,9 @@ impl Graph<'_> {
                 continue;
             }
             let value = intrinsic(resource, &late.attribute);
-            let known = outputs.entry((resource.instance, resource.part)).or_default();
+            let known = outputs
+                .entry((resource.instance, resource.partition))
+                .or_default();
             if !known.values().any(|other| *other == value) {
                 known.insert(output_name(resource, &late.attribute), value);
             }

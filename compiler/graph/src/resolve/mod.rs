@@ -298,17 +298,17 @@ impl<'a> Prepared<'a> {
         let owner = tenant.map_or(Owner::Platform, |tenant| Owner::from(tenant.name.value.as_str()));
         let identity = moved_from.as_ref().map_or(&name.value, |old| &old.value);
         let (cluster, account) = placement(environment, on.as_ref(), &mut diagnostics);
-        let (module, divided, requires) = match &kind {
+        let (module, partitions, requires) = match &kind {
             UseKind::Component { module, recipe, .. } => (
                 module.map(|module| module.document.name.value.clone()),
-                recipe.division.as_ref().map_or(0, |division| division.into),
+                recipe.partitioning.as_ref().map(|partitioning| partitioning.into),
                 recipe
                     .requires
                     .iter()
                     .map(|(name, _)| name.value.clone())
                     .collect(),
             ),
-            UseKind::Pipeline(_) => (None, 0, Vec::new()),
+            UseKind::Pipeline(_) => (None, None, Vec::new()),
         };
         let instance = Instance {
             name: format!(
@@ -328,7 +328,7 @@ impl<'a> Prepared<'a> {
             account,
             declared: name.span,
             outputs: Vec::new(),
-            divided,
+            partitions,
             requires,
         };
         let version = match &kind {

@@ -7,6 +7,8 @@ pub(crate) mod null_paths;
 mod partition;
 pub mod patch;
 
+use std::num::NonZeroU32;
+
 use terrace_artifact::Text;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
@@ -35,16 +37,16 @@ pub struct ComponentTemplate {
     pub existing: Vec<Body>,
     pub requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
     /// The partitioning of repeated resources into CloudFormation stacks, if the module declares it.
-    pub division: Option<Division>,
+    pub partitioning: Option<Partitioning>,
 }
 
 /// The partitioning of repeated resources into CloudFormation stacks.
 #[derive(Clone, Debug)]
-pub struct Division {
+pub struct Partitioning {
     /// The expression of the key of a resource.
     pub(crate) by: Expression,
-    /// The number of stacks.
-    pub into: u32,
+    /// The number of partitions.
+    pub into: NonZeroU32,
 }
 
 /// A module with its recipe.
@@ -144,10 +146,10 @@ impl ComponentTemplate {
             connects: bodies(&body.connects, diagnostics),
             existing: bodies(&body.existing, diagnostics),
             requires: body.requires.clone(),
-            division: body.divides.as_ref().and_then(|divides| {
-                Some(Division {
+            partitioning: body.divides.as_ref().and_then(|divides| {
+                Some(Partitioning {
                     by: whole_expression(&divides.by, files, diagnostics)?,
-                    into: u32::try_from(divides.into.value).ok()?,
+                    into: NonZeroU32::new(divides.into.value.try_into().ok()?)?,
                 })
             }),
         }
@@ -165,7 +167,9 @@ impl ComponentTemplate {
             let flags = resource.holds_data.iter().chain(&resource.granted_only);
             flags.for_each(|body| body.expressions(see));
         }
-        self.division.iter().for_each(|division| see(&division.by));
+        self.partitioning
+            .iter()
+            .for_each(|partitioning| see(&partitioning.by));
         self.outputs.iter().for_each(|(_, body)| body.expressions(see));
         self.grants
             .iter()

@@ -1,25 +1,27 @@
 //! Assigns the resources of a partitioned component to CloudFormation stacks. The assignment depends only on the key of a resource.
 
-use terrace_artifact::Digest;
+use std::num::NonZeroU32;
+
+use terrace_artifact::{Digest, Partition};
 use terrace_syntax::code::Code;
 
 use crate::expression::{Failure, Scope};
-use crate::module::Division;
+use crate::module::Partitioning;
 use crate::value::term::Term;
 
-impl Division {
-    /// Returns the number of the stack of a resource, from 1. It is a hash of the key, so that no resource moves when another is added or removed.
-    pub fn part(&self, scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>) -> u32 {
+impl Partitioning {
+    /// Returns the partition of a resource. It is a hash of the key, so that no resource moves when another is added or removed.
+    pub fn partition(&self, scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>) -> Partition {
         let value = match scope.evaluate(&self.by) {
             Ok(value) => value,
             Err(failure) => {
                 failures.push(failure);
-                return 0;
+                return None;
             }
         };
         match value.as_ref() {
-            Term::String(key) => part(key, self.into),
-            Term::Number(number) => part(&number.to_string(), self.into),
+            Term::String(key) => partition(key, self.into),
+            Term::Number(number) => partition(&number.to_string(), self.into),
             other => {
                 let label = format!("found {}", other.kind());
                 failures.push(
@@ -31,7 +33,7 @@ impl Division {
                     )
                     .with_help("use `each.key`, or a string that is derived from it"),
                 );
-                0
+                None
             }
         }
     }
@@ -39,18 +41,20 @@ impl Division {
 
 /// Returns the partition of a key: the first 32 bits of its SHA-256, modulo the number of partitions. This must never change, because
 /// a change would move deployed resources.
-fn part(key: &str, into: u32) -> u32 {
+fn partition(key: &str, into: NonZeroU32) -> Partition {
     let digest = Digest::of_bytes(key.as_bytes());
     let hexadecimal = digest.as_str().rsplit(':').next().unwrap_or_default();
     let first = hexadecimal
         .get(..8)
         .and_then(|text| u32::from_str_radix(text, 16).ok());
-    first.unwrap_or_default() % into.max(1) + 1
+    NonZeroU32::new(first.unwrap_or_default() % into + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::part;
+    use std::num::NonZeroU32;
+
+    use super::partition;
 
     /// Computed with `printf KEY | sha256sum`. Another result would move deployed resources.
     #[test]
@@ -62,7 +66,8 @@ mod tests {
             ("", 2, 1),
             ("é", 200, 79),
         ] {
-            assert_eq!(part(key, into), want, "{key}");
+            let into = NonZeroU32::new(into).unwrap();
+            assert_eq!(partition(key, into), NonZeroU32::new(want), "{key}");
         }
     }
 }

@@ -32,7 +32,7 @@ fn stack(template: &Value) -> CloudFormationStack {
         parameters: BTreeMap::new(),
         tags: BTreeMap::new(),
         termination_protection: false,
-        part: 0,
+        partition: None,
         policy: None,
         assets: BTreeSet::new(),
     }

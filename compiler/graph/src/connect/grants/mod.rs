@@ -233,7 +233,7 @@ fn policy_resource(graph: &Graph<'_>, role: usize, granted: Granted) -> Resource
         attributes: Vec::new(),
         holds_data: false,
         granted_only: false,
-        part: resource.part,
+        partition: resource.partition,
         declared: span,
         instance: resource.instance,
     }
@@ -258,7 +258,7 @@ fn order_after_policies(graph: &mut Graph<'_>, made: &[Resource]) {
             .map(|role| graph.resources[role].attribute("ref", resource.declared))
             .collect();
         let is_needed = |policy: &&Resource| {
-            let beside = (policy.instance, policy.part) == (resource.instance, resource.part);
+            let beside = (policy.instance, policy.partition) == (resource.instance, resource.partition);
             let gives = |role: &Term| {
                 policy
                     .body

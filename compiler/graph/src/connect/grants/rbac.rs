@@ -149,7 +149,7 @@ impl ObjectGrant<'_> {
             attributes: Vec::new(),
             holds_data: false,
             granted_only: false,
-            part: 0,
+            partition: None,
             declared: self.grant.span,
             instance: workload.instance,
         }

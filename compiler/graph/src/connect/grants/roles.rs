@@ -193,7 +193,7 @@ fn make_role(graph: &mut Graph<'_>, who: usize, service: &'static str) -> usize 
         attributes: Vec::new(),
         holds_data: false,
         granted_only: false,
-        part: resource.part,
+        partition: resource.partition,
         declared: span,
         instance: resource.instance,
         address,

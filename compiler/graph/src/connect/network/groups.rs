@@ -88,7 +88,7 @@ pub(in crate::connect) fn group_rules(
             attributes: Vec::new(),
             holds_data: false,
             granted_only: false,
-            part: owner.part,
+            partition: owner.partition,
             declared: connect.span,
             instance: owner.instance,
         }

@@ -452,7 +452,7 @@ fn policy(graph: &Graph<'_>, connect: &DeclaredEdge, name: &str, namespace: &Ter
         attributes: Vec::new(),
         holds_data: false,
         granted_only: false,
-        part: 0,
+        partition: None,
         declared: connect.span,
         instance: connect.instance,
     }

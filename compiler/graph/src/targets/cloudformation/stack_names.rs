@@ -21,11 +21,11 @@ pub(super) fn check(graph: &Graph<'_>, diagnostics: &mut Diagnostics) {
             continue;
         };
         // The resources of one stack are adjacent, so its name is composed once.
-        let stack = Some((resource.instance, resource.part));
+        let stack = Some((resource.instance, resource.partition));
         if stack != stack_before {
             stack_before = stack;
             let stack = stacks
-                .entry((account, instance.stack_name(resource.part)))
+                .entry((account, instance.stack_name(resource.partition)))
                 .or_insert(at);
             if graph.resources[*stack].instance != resource.instance {
                 diagnostics.push(same_name(graph, *stack, at));
@@ -51,7 +51,7 @@ pub(super) fn check(graph: &Graph<'_>, diagnostics: &mut Diagnostics) {
 fn same_name(graph: &Graph<'_>, first: usize, second: usize) -> Diagnostic {
     let instance = |at: usize| &graph.instances[graph.resources[at].instance];
     let (other, one) = (instance(first), instance(second));
-    let name = one.stack_name(graph.resources[second].part);
+    let name = one.stack_name(graph.resources[second].partition);
     Diagnostic::new(
         Code::NameCollision,
         format!(

@@ -218,7 +218,7 @@ fn close_bucket(
                 attributes: Vec::new(),
                 holds_data: false,
                 granted_only: false,
-                part: resource.part,
+                partition: resource.partition,
                 declared: span,
                 instance: resource.instance,
             })
@@ -380,5 +380,5 @@ fn leads(graph: &Graph<'_>, from: usize, reference: &Reference) -> Option<usize>
 
 /// Returns whether two resources are in one CloudFormation stack and the other has the logical ID.
 fn is_beside(resource: &Resource, other: &Resource, id: &str) -> bool {
-    (resource.instance, resource.part) == (other.instance, other.part) && logical_id(other) == id
+    (resource.instance, resource.partition) == (other.instance, other.partition) && logical_id(other) == id
 }
