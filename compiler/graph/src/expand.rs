@@ -66,22 +66,31 @@ pub fn expand(
     let pieces: Vec<ExpandedComponent> = uses
         .par_iter()
         .enumerate()
-        .map(|(index, one)| {
+        .map(|(index, component_instance)| {
             let mut piece = ExpandedComponent::default();
             if let UseKind::Component {
                 component,
                 module,
                 recipe,
-            } = &one.kind
+            } = &component_instance.kind
             {
-                expand_component(one, component, *module, recipe, index, waivers, files, &mut piece);
+                expand_component(
+                    component_instance,
+                    component,
+                    *module,
+                    recipe,
+                    index,
+                    waivers,
+                    files,
+                    &mut piece,
+                );
             }
             piece
         })
         .collect();
     let mut out = Expansions::default();
-    for (one, piece) in uses.iter().zip(pieces) {
-        let mut instance = one.instance.clone();
+    for (component_instance, piece) in uses.iter().zip(pieces) {
+        let mut instance = component_instance.instance.clone();
         instance.outputs = piece.outputs;
         out.expanded.instances.push(instance);
         out.expanded.resources.extend(piece.resources);
@@ -99,7 +108,7 @@ pub fn expand(
     reason = "the parts of one component have different sources"
 )]
 fn expand_component(
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     component: &Component,
     module: Option<&Module>,
     recipe: &ComponentTemplate,
@@ -109,7 +118,7 @@ fn expand_component(
     piece: &mut ExpandedComponent,
 ) {
     let mut diagnostics = Diagnostics::new();
-    let names = names_with_inputs(one, module, files, &mut diagnostics);
+    let names = names_with_inputs(component_instance, module, files, &mut diagnostics);
     // An invalid input would cause errors everywhere it is used.
     if diagnostics.blocks_next_phase() {
         piece.diagnostics.append(diagnostics);
@@ -120,9 +129,9 @@ fn expand_component(
         variables: None,
         local: true,
     };
-    let demanded = check(recipe, &scope, one, &mut diagnostics);
+    let demanded = check(recipe, &scope, component_instance, &mut diagnostics);
     for (check, key, diagnostic) in demanded {
-        let waiver = waivers.of_check(check, key.as_ref(), recipe, &one.instance, index);
+        let waiver = waivers.of_check(check, key.as_ref(), recipe, &component_instance.instance, index);
         diagnostics.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
     }
     let mut failures = Vec::new();
@@ -134,7 +143,7 @@ fn expand_component(
             recipe.partitioning.as_ref(),
             &common,
             &scope,
-            one,
+            component_instance,
             index,
             &mut piece.resources,
             &mut failures,
@@ -159,7 +168,7 @@ fn expand_component(
             .map(|node| Body::read(node, files, &mut diagnostics))
             .collect();
         let scope = Scope {
-            names: &one.names,
+            names: &component_instance.names,
             variables: None,
             local: false,
         };
@@ -207,15 +216,15 @@ fn state(
 
 /// Returns the scope of a component: its names, and its inputs merged and checked.
 pub(crate) fn names_with_inputs(
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     module: Option<&Module>,
     files: &Files,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Text, Term)> {
-    let mut names = one.names.clone();
+    let mut names = component_instance.names.clone();
     let Some(module) = module else { return names };
     let defaults = defaults(module, &names, files, diagnostics);
-    let UseKind::Component { component, .. } = &one.kind else {
+    let UseKind::Component { component, .. } = &component_instance.kind else {
         return names;
     };
     let user = match &component.recipe {
@@ -225,7 +234,7 @@ pub(crate) fn names_with_inputs(
     let inputs = values::inputs(
         &module.document.inputs,
         &defaults,
-        &one.layers,
+        &component_instance.layers,
         user,
         files,
         diagnostics,
@@ -235,21 +244,21 @@ pub(crate) fn names_with_inputs(
 }
 
 /// Checks the input values of a component.
-pub fn check_inputs(one: &ComponentInstance<'_>, files: &Files) -> Diagnostics {
+pub fn check_inputs(component_instance: &ComponentInstance<'_>, files: &Files) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     if let UseKind::Component {
         component,
         module: Some(module),
         ..
-    } = &one.kind
+    } = &component_instance.kind
     {
         // Problems of defaults belong to the module. They are reported during expansion.
-        let defaults = defaults(module, &one.names, files, &mut Diagnostics::new());
+        let defaults = defaults(module, &component_instance.names, files, &mut Diagnostics::new());
         let user = component.name.span;
         values::inputs(
             &module.document.inputs,
             &defaults,
-            &one.layers,
+            &component_instance.layers,
             user,
             files,
             &mut diagnostics,
@@ -286,19 +295,19 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
 fn check<'a>(
     recipe: &'a ComponentTemplate,
     scope: &Scope<'_>,
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(&'a Check, Option<Text>, Diagnostic)> {
     let mut demanded = Vec::new();
     let UseKind::Component {
         component, module, ..
-    } = &one.kind
+    } = &component_instance.kind
     else {
         return demanded;
     };
     for check in &recipe.checks {
         let Some(over) = &check.for_each else {
-            let failed = check_once(check, None, scope, one, diagnostics);
+            let failed = check_once(check, None, scope, component_instance, diagnostics);
             demanded.extend(failed.map(|diagnostic| (check, None, diagnostic)));
             continue;
         };
@@ -312,7 +321,13 @@ fn check<'a>(
                         value: &value,
                         outer: scope.variables,
                     };
-                    let failed = check_once(check, Some(&key), &scope.within(&variables), one, diagnostics);
+                    let failed = check_once(
+                        check,
+                        Some(&key),
+                        &scope.within(&variables),
+                        component_instance,
+                        diagnostics,
+                    );
                     demanded.extend(failed.map(|diagnostic| (check, Some(key), diagnostic)));
                 }
             }
@@ -325,12 +340,12 @@ fn check_once(
     check: &Check,
     key: Option<&Text>,
     scope: &Scope<'_>,
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Diagnostic> {
     let UseKind::Component {
         component, module, ..
-    } = &one.kind
+    } = &component_instance.kind
     else {
         return None;
     };
@@ -361,7 +376,7 @@ fn check_once(
         .collect();
     // If the value is a default, the label points to the map around it that the user wrote.
     let written = (1..=input.len()).rev().find_map(|length| {
-        let mut layers = one.layers.iter().rev();
+        let mut layers = component_instance.layers.iter().rev();
         let node = layers.find_map(|layer| layer.node.find(&input[..length]));
         node.map(|node| (node, length == input.len()))
     });
@@ -397,7 +412,7 @@ fn expand_resource(
     partitioning: Option<&Partitioning>,
     common: &Common<'_>,
     scope: &Scope<'_>,
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     index: usize,
     out: &mut Vec<Resource>,
     failures: &mut Vec<Box<Failure>>,
@@ -432,8 +447,8 @@ fn expand_resource(
         };
         let mut resource = Resource {
             address: Address {
-                owner: one.instance.owner.clone(),
-                component: one.instance.component.clone(),
+                owner: component_instance.instance.owner.clone(),
+                component: component_instance.instance.component.clone(),
                 resource: template.name.value.clone(),
                 key,
             },
@@ -451,7 +466,7 @@ fn expand_resource(
             instance: index,
             partition,
         };
-        lowering_of(&resource.kind).complete(&mut resource, &one.instance);
+        lowering_of(&resource.kind).complete(&mut resource, &component_instance.instance);
         out.push(resource);
     });
 }
@@ -502,8 +517,8 @@ fn each(
 }
 
 /// Returns whether the body of a resource in its module or component has one of these keys in a tree with expressions.
-pub(crate) fn has_key(one: &ComponentInstance<'_>, address: &Address, keys: &[&str]) -> bool {
-    let UseKind::Component { recipe, .. } = &one.kind else {
+pub(crate) fn has_key(component_instance: &ComponentInstance<'_>, address: &Address, keys: &[&str]) -> bool {
+    let UseKind::Component { recipe, .. } = &component_instance.kind else {
         return false;
     };
     let mut templates = recipe.resources.iter();
@@ -511,11 +526,15 @@ pub(crate) fn has_key(one: &ComponentInstance<'_>, address: &Address, keys: &[&s
 }
 
 /// Returns the source of each leaf of a resource, for messages and `explain`.
-pub(crate) fn trace(one: &ComponentInstance<'_>, address: &Address, files: &Files) -> Option<Trace> {
-    let UseKind::Component { module, recipe, .. } = &one.kind else {
+pub(crate) fn trace(
+    component_instance: &ComponentInstance<'_>,
+    address: &Address,
+    files: &Files,
+) -> Option<Trace> {
+    let UseKind::Component { module, recipe, .. } = &component_instance.kind else {
         return None;
     };
-    let names = names_with_inputs(one, *module, files, &mut Diagnostics::new());
+    let names = names_with_inputs(component_instance, *module, files, &mut Diagnostics::new());
     let scope = Scope {
         names: &names,
         variables: None,

@@ -55,8 +55,8 @@ impl Graph<'_> {
             .resources
             .iter()
             .find(|resource| resource.address == *address)?;
-        let one = &self.uses[resource.instance];
-        if let Some(node) = patched(one, resource, field) {
+        let component_instance = &self.uses[resource.instance];
+        if let Some(node) = patched(component_instance, resource, field) {
             return Some(Provenance {
                 place: node.key,
                 written: Some(node.span),
@@ -64,13 +64,13 @@ impl Graph<'_> {
                 inputs: Vec::new(),
             });
         }
-        let UseKind::Component { module, .. } = &one.kind else {
+        let UseKind::Component { module, .. } = &component_instance.kind else {
             return None;
         };
-        let trace = expand::trace(one, address, self.files)?;
+        let trace = expand::trace(component_instance, address, self.files)?;
         let (place, written, paths) = made(&trace, field)?;
         let inputs = paths.into_iter().map(|path| ReadInput {
-            settings: settings(one, *module, &path),
+            settings: settings(component_instance, *module, &path),
             path,
         });
         Some(Provenance {
@@ -84,9 +84,9 @@ impl Graph<'_> {
     /// Returns the paths of the lists and maps of a resource that are omitted because all their entries are. Returns `None` if the
     /// resource has none of the keys in a tree with expressions: this is cheap, and the paths are not.
     pub fn emptied(&self, resource: &Resource, keys: &[&str]) -> Option<Vec<Vec<Segment>>> {
-        let one = &self.uses[resource.instance];
-        expand::has_key(one, &resource.address, keys)
-            .then(|| expand::trace(one, &resource.address, self.files))?
+        let component_instance = &self.uses[resource.instance];
+        expand::has_key(component_instance, &resource.address, keys)
+            .then(|| expand::trace(component_instance, &resource.address, self.files))?
             .map(|trace| trace.emptied)
     }
 }
@@ -112,13 +112,17 @@ fn made(trace: &Trace, field: &[Segment]) -> Option<(Span, Option<Span>, Vec<Vec
 }
 
 /// Returns every value of an input, the effective one first.
-fn settings(one: &ComponentInstance<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Setting> {
+fn settings(
+    component_instance: &ComponentInstance<'_>,
+    module: Option<&Module>,
+    path: &[Text],
+) -> Vec<Setting> {
     let setting = |by: &InputSource, node: &Node| Setting {
         by: by.clone(),
         place: node.key,
         value: node.to_value(),
     };
-    let layers = one.layers.iter().rev().filter_map(|layer| {
+    let layers = component_instance.layers.iter().rev().filter_map(|layer| {
         let node = path.iter().try_fold(layer.node, |node, key| node.get(key))?;
         Some(setting(&layer.by, node))
     });

@@ -91,13 +91,13 @@ impl Graph<'_> {
             path.push(reference);
         }
         let last = path.last().map(|last| last.span);
-        let before = path.iter().rev().skip(1).position(|one| Some(one.span) == last);
+        let before = path.iter().rev().skip(1).position(|edge| Some(edge.span) == last);
         let mut ring = before.map_or_else(Vec::new, |back| path.split_off(path.len() - 1 - back));
         let first = (0..ring.len())
             .min_by_key(|at| ring[*at].span)
             .unwrap_or_default();
         ring.rotate_left(first);
-        let shown = |one: &Reference| Term::from(one.clone()).shown();
+        let shown = |edge: &Reference| Term::from(edge.clone()).shown();
         let mut names: Vec<String> = ring.iter().map(shown).collect();
         names.extend(names.first().cloned());
         let message = match names.is_empty() {
@@ -111,12 +111,12 @@ impl Graph<'_> {
             message,
             "leads to the next reference",
         );
-        for (at, one) in ring.iter().enumerate().skip(1) {
+        for (at, edge) in ring.iter().enumerate().skip(1) {
             let label = match at + 1 == ring.len() {
                 true => "leads back to the first reference",
                 false => "leads to the next reference",
             };
-            failure.also.push((one.span, label.to_owned()));
+            failure.also.push((edge.span, label.to_owned()));
         }
         failure.with_help("remove one of these references, or write the value in one of these places")
     }

@@ -64,21 +64,23 @@ fn read_one(stated: &DeclaredEdge, diagnostics: &mut Diagnostics) -> Option<Exis
 impl Graph<'_> {
     /// Returns whether a component declares that an object exists.
     pub(super) fn exists(&self, instance: usize, kind: &str, name: &str) -> bool {
-        let of_instance = self.existing.partition_point(|one| one.instance < instance);
+        let of_instance = self.existing.partition_point(|object| object.instance < instance);
         self.existing[of_instance..]
             .iter()
-            .take_while(|one| one.instance == instance)
-            .any(|one| one.kind == kind && one.name == name)
+            .take_while(|object| object.instance == instance)
+            .any(|object| object.kind == kind && object.name == name)
     }
 
     /// Reports declared objects that no resource of the component refers to. Declarations of modules are not checked, because their use depends
     /// on inputs.
     pub fn report_unused_existing(&self, diagnostics: &mut Diagnostics) {
-        for one in &self.existing {
-            let own = match &self.uses[one.instance].kind {
+        for object in &self.existing {
+            let own = match &self.uses[object.instance].kind {
                 UseKind::Component { component, .. } => {
                     let whole = component.node.span;
-                    whole.file == one.span.file && whole.start <= one.span.start && one.span.end <= whole.end
+                    whole.file == object.span.file
+                        && whole.start <= object.span.start
+                        && object.span.end <= whole.end
                 }
                 UseKind::Pipeline(_) => false,
             };
@@ -87,24 +89,24 @@ impl Graph<'_> {
                     .body
                     .at(&["metadata", "namespace"])
                     .and_then(Term::as_str);
-                one.kind == "Namespace" && namespace == Some(one.name.as_str())
+                object.kind == "Namespace" && namespace == Some(object.name.as_str())
                     || mentions(resource)
                         .iter()
-                        .any(|mention| mention.is(&one.kind, &one.name))
+                        .any(|mention| mention.is(&object.kind, &object.name))
             };
             let is_used = || {
-                self.resources_of(one.instance)
+                self.resources_of(object.instance)
                     .any(|(_, resource)| refers(resource))
             };
             if own && !is_used() {
                 let message = format!(
                     "no resource of this component refers to the {} `{}`",
-                    one.kind,
-                    shown(&one.name)
+                    object.kind,
+                    shown(&object.name)
                 );
                 diagnostics.push(
                     Diagnostic::new(Code::UnusedExisting, message)
-                        .at(one.span, "has no effect")
+                        .at(object.span, "has no effect")
                         .help("remove it, or correct its name"),
                 );
             }

@@ -135,8 +135,8 @@ impl<'a> Graph<'a> {
 
     fn lower_pipelines(&mut self, diagnostics: &mut Diagnostics) {
         let mut made = Vec::new();
-        for (index, one) in self.uses.iter().enumerate() {
-            let UseKind::Pipeline(pipeline) = &one.kind else {
+        for (index, component_instance) in self.uses.iter().enumerate() {
+            let UseKind::Pipeline(pipeline) = &component_instance.kind else {
                 continue;
             };
             let targets = pipeline_targets::InGraph {
@@ -150,7 +150,7 @@ impl<'a> Graph<'a> {
                 targets: &targets,
             };
             let scope = terrace_language::expression::Scope {
-                names: &one.names,
+                names: &component_instance.names,
                 variables: None,
                 local: false,
             };
@@ -167,8 +167,8 @@ impl<'a> Graph<'a> {
             self.resources.sort_by_key(|resource| resource.instance);
             self.index();
         }
-        for (index, one) in self.uses.iter().enumerate() {
-            if let UseKind::Pipeline(_) = one.kind {
+        for (index, component_instance) in self.uses.iter().enumerate() {
+            if let UseKind::Pipeline(_) = component_instance.kind {
                 let machine = self.resources.iter().find(|r| {
                     r.instance == index && r.kind.cloudformation() == Some("AWS::StepFunctions::StateMachine")
                 });
@@ -207,8 +207,8 @@ impl<'a> Graph<'a> {
 
     /// Returns whether every pipeline was converted to a state machine.
     pub fn has_every_pipeline(&self) -> bool {
-        let missing = |(one, instance): (&ComponentInstance<'_>, &Instance)| {
-            matches!(one.kind, UseKind::Pipeline(_)) && instance.outputs.is_empty()
+        let missing = |(component_instance, instance): (&ComponentInstance<'_>, &Instance)| {
+            matches!(component_instance.kind, UseKind::Pipeline(_)) && instance.outputs.is_empty()
         };
         !self.uses.iter().zip(&self.instances).any(missing)
     }
@@ -337,10 +337,10 @@ pub fn places(
     targets: &[(Text, terrace_artifact::Target)],
 ) -> Vec<Destination> {
     uses.iter()
-        .map(|one| {
+        .map(|component_instance| {
             let target = targets
                 .iter()
-                .find(|(name, _)| Some(name) == one.instance.account.as_ref());
+                .find(|(name, _)| Some(name) == component_instance.instance.account.as_ref());
             let (account, region) = match target {
                 Some((_, terrace_artifact::Target::Aws { account, region, .. })) => {
                     (Some(account.clone()), Some(region.clone()))

@@ -148,11 +148,11 @@ impl Graph<'_> {
 
     /// Returns the place of the value at a path of a body: in the body, or of an input that it reads.
     fn written(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
-        let one = &self.uses[resource.instance];
-        if let Some(node) = patched(one, resource, path) {
+        let component_instance = &self.uses[resource.instance];
+        if let Some(node) = patched(component_instance, resource, path) {
             return Some(node.span);
         }
-        let trace = crate::expand::trace(one, &resource.address, self.files)?;
+        let trace = crate::expand::trace(component_instance, &resource.address, self.files)?;
         match trace.mark(path)? {
             Mark::Leaf(leaf) => {
                 let input = self.input_span(resource.instance, leaf, path);

@@ -118,8 +118,8 @@ impl Targets for InGraph<'_, '_> {
     }
 
     fn place_of_key(&self, resource: &Resource, path: &[Segment]) -> Span {
-        let one = &self.graph.uses[resource.instance];
-        let trace = crate::expand::trace(one, &resource.address, self.graph.files);
+        let component_instance = &self.graph.uses[resource.instance];
+        let trace = crate::expand::trace(component_instance, &resource.address, self.graph.files);
         let key = trace.as_ref().and_then(|trace| trace.key(path));
         key.unwrap_or_else(|| self.place(resource, path))
     }

@@ -78,13 +78,13 @@ impl Graph<'_> {
 }
 
 /// Returns an expression or a suffix that makes two names differ.
-fn difference(one: &Resource, other: &Resource) -> &'static str {
-    let (one, other) = (&one.address, &other.address);
-    if one.owner != other.owner {
+fn difference(first: &Resource, other: &Resource) -> &'static str {
+    let (first, other) = (&first.address, &other.address);
+    if first.owner != other.owner {
         "`{{ tenant.name }}`"
-    } else if one.component != other.component {
+    } else if first.component != other.component {
         "`{{ component.name }}`"
-    } else if one.resource == other.resource {
+    } else if first.resource == other.resource {
         "`{{ each.key }}`"
     } else {
         "a distinguishing suffix"

@@ -173,11 +173,11 @@ impl Graph<'_> {
 
     /// Returns the key of a field in a file: in a patch, in the body, or in an input that the body passes on.
     fn key_of_field(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
-        let one = &self.uses[resource.instance];
-        if let Some(node) = patched(one, resource, path) {
+        let component_instance = &self.uses[resource.instance];
+        if let Some(node) = patched(component_instance, resource, path) {
             return Some(node.key);
         }
-        let trace = crate::expand::trace(one, &resource.address, self.files)?;
+        let trace = crate::expand::trace(component_instance, &resource.address, self.files)?;
         trace.key(path).or_else(|| {
             let leaf = trace.find(path)?;
             let below = path.strip_prefix(leaf.path.as_slice())?;
@@ -188,17 +188,17 @@ impl Graph<'_> {
 
     /// Sets the place of a diagnostic to the line that sets a field: in the module, or in the stack if the field reads an input.
     pub fn at_field(&self, resource: &Resource, path: &[Segment], diagnostic: Diagnostic) -> Diagnostic {
-        let one = &self.uses[resource.instance];
+        let component_instance = &self.uses[resource.instance];
         let declared = |diagnostic: Diagnostic| {
             self.located(resource, diagnostic.at(resource.declared, "declared here"))
         };
-        let UseKind::Component { .. } = &one.kind else {
+        let UseKind::Component { .. } = &component_instance.kind else {
             return declared(diagnostic);
         };
-        if let Some(node) = patched(one, resource, path) {
+        if let Some(node) = patched(component_instance, resource, path) {
             return self.located(resource, diagnostic.at(node.span, "patched here"));
         }
-        let Some(trace) = crate::expand::trace(one, &resource.address, self.files) else {
+        let Some(trace) = crate::expand::trace(component_instance, &resource.address, self.files) else {
             return declared(diagnostic);
         };
         let leaf = match trace.mark(path) {
@@ -220,13 +220,15 @@ impl Graph<'_> {
 
     /// Returns the place of such a literal.
     pub fn literal(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
-        let one = &self.uses[resource.instance];
-        let span = match patched(one, resource, path) {
+        let component_instance = &self.uses[resource.instance];
+        let span = match patched(component_instance, resource, path) {
             Some(node) => Some(node.span),
-            None => crate::expand::trace(one, &resource.address, self.files).and_then(|trace| {
-                let leaf = trace.find(path).filter(|leaf| leaf.path == path)?;
-                Some(leaf.span)
-            }),
+            None => {
+                crate::expand::trace(component_instance, &resource.address, self.files).and_then(|trace| {
+                    let leaf = trace.find(path).filter(|leaf| leaf.path == path)?;
+                    Some(leaf.span)
+                })
+            }
         };
         span.filter(|span| !self.files.text(*span).contains("{{"))
     }
@@ -242,9 +244,9 @@ impl Graph<'_> {
 
     /// Returns the node in the stack of an input that a leaf reads, or of a value below it.
     fn input_node(&self, instance: usize, leaf: &Leaf, below: &[Segment]) -> Option<&Node> {
-        let one = &self.uses[instance];
+        let component_instance = &self.uses[instance];
         leaf.inputs.iter().find_map(|path| {
-            one.layers.iter().rev().find_map(|layer| {
+            component_instance.layers.iter().rev().find_map(|layer| {
                 let node = path.iter().try_fold(layer.node, |node, key| node.get(key))?;
                 descend(node, below)
             })
@@ -310,11 +312,11 @@ fn is_about_the_key(kind: &ProblemKind) -> bool {
 
 /// Returns the node of a patch of the component at a path of a resource.
 pub(crate) fn patched<'a>(
-    one: &ComponentInstance<'a>,
+    component_instance: &ComponentInstance<'a>,
     resource: &Resource,
     path: &[Segment],
 ) -> Option<&'a Node> {
-    let UseKind::Component { component, .. } = &one.kind else {
+    let UseKind::Component { component, .. } = &component_instance.kind else {
         return None;
     };
     let ComponentSource::Module { patches, .. } = &component.recipe else {

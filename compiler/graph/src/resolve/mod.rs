@@ -338,20 +338,20 @@ impl<'a> Prepared<'a> {
             _ => None,
         };
         let names = scope::names(&self.stack.platform, environment, tenant, &instance, version);
-        let one = ComponentInstance {
+        let component_instance = ComponentInstance {
             instance,
             tenant,
             kind,
             names,
             layers: Vec::new(),
         };
-        (one, diagnostics)
+        (component_instance, diagnostics)
     }
 
     /// Collects the layers of input values of one use, in order of precedence.
     fn layer(
         &'a self,
-        one: &mut ComponentInstance<'a>,
+        component_instance: &mut ComponentInstance<'a>,
         environment: &'a Environment,
         files: &Files,
         diagnostics: &mut Diagnostics,
@@ -360,7 +360,7 @@ impl<'a> Prepared<'a> {
             component,
             module: Some(_),
             ..
-        } = one.kind
+        } = component_instance.kind
         else {
             return;
         };
@@ -372,7 +372,7 @@ impl<'a> Prepared<'a> {
         };
         let mut layers: Vec<(InputSource, &'a Node)> = Vec::new();
         let mut add = |by: InputSource, node: Option<&'a Node>| layers.extend(node.map(|node| (by, node)));
-        if let Some(tenant) = one.tenant {
+        if let Some(tenant) = component_instance.tenant {
             let mut tiers = self.stack.platform.tiers.iter();
             let meaning = tiers.find(|(tier, _)| tier.value == tenant.tier.value);
             let tier = InputSource::Tier(tenant.tier.value);
@@ -381,7 +381,7 @@ impl<'a> Prepared<'a> {
         if let ComponentSource::Module { inputs, .. } = &component.recipe {
             add(InputSource::Component(name.clone()), inputs.as_ref());
         }
-        if let Some(tenant) = one.tenant {
+        if let Some(tenant) = component_instance.tenant {
             add(
                 InputSource::Tenant(tenant.name.value.clone()),
                 of(&tenant.overrides),
@@ -392,7 +392,7 @@ impl<'a> Prepared<'a> {
             InputSource::Environment(place.clone()),
             of(&environment.overrides),
         );
-        if let Some(tenant) = one.tenant {
+        if let Some(tenant) = component_instance.tenant {
             let mut overrides = environment.tenant_overrides.iter();
             let own = overrides.find(|(name, _)| name.value == tenant.name.value);
             let by = InputSource::EnvironmentForTenant(place.clone(), tenant.name.value.clone());
@@ -402,11 +402,11 @@ impl<'a> Prepared<'a> {
             add(InputSource::CommandLine, Some(node));
         }
         let scope = Scope {
-            names: &one.names,
+            names: &component_instance.names,
             variables: None,
             local: false,
         };
-        one.layers = layers
+        component_instance.layers = layers
             .into_iter()
             .map(|(by, node)| {
                 let mut expansion = Expansion::of_values();

@@ -193,7 +193,12 @@ fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics
         };
         let parts = directory.split('/').filter(|part| !matches!(*part, "" | "."));
         let path: Vec<&str> = parts.collect();
-        let place = |one: &Environment| one.directory.as_ref().map_or(one.name.span, |path| path.span);
+        let place = |environment: &Environment| {
+            environment
+                .directory
+                .as_ref()
+                .map_or(environment.name.span, |path| path.span)
+        };
         let first = known.insert(path.join("/"), environment);
         // Two documents of one name are another mistake, which is reported already.
         if let Some(first) = first.filter(|first| first.name.value != environment.name.value) {
@@ -253,26 +258,32 @@ fn check_promotion(environments: &[Environment], diagnostics: &mut Diagnostics) 
     for start in environments {
         let mut path = vec![start];
         while let Some(next) = path.last().and_then(|last| before(last)) {
-            if let Some(at) = path.iter().position(|one| one.name.value == next.name.value) {
+            if let Some(at) = path
+                .iter()
+                .position(|environment| environment.name.value == next.name.value)
+            {
                 let ring = &path[at..];
-                if ring.iter().any(|one| reported.contains(&one.name.value)) {
+                if ring
+                    .iter()
+                    .any(|environment| reported.contains(&environment.name.value))
+                {
                     break;
                 }
-                reported.extend(ring.iter().map(|one| &one.name.value));
+                reported.extend(ring.iter().map(|environment| &environment.name.value));
                 let names = ring.iter().chain(&ring[..1]);
-                let names: Vec<&str> = names.map(|one| one.name.value.as_str()).collect();
+                let names: Vec<&str> = names.map(|environment| environment.name.value.as_str()).collect();
                 let mut places = ring
                     .iter()
-                    .filter_map(|one| Some((one, one.promotes_from.as_ref()?)));
-                let label = |one: &Environment, from: &Text| {
-                    format!("`{}` is promoted from `{from}`", one.name.value)
+                    .filter_map(|environment| Some((environment, environment.promotes_from.as_ref()?)));
+                let label = |environment: &Environment, from: &Text| {
+                    format!("`{}` is promoted from `{from}`", environment.name.value)
                 };
                 let Some((first, from)) = places.next() else { break };
                 let message = format!("environments are promoted in a cycle: {}", names.join(" → "));
                 let mut diagnostic =
                     Diagnostic::new(Code::DependencyCycle, message).at(from.span, label(first, &from.value));
-                for (one, from) in places {
-                    diagnostic = diagnostic.also(from.span, label(one, &from.value));
+                for (environment, from) in places {
+                    diagnostic = diagnostic.also(from.span, label(environment, &from.value));
                 }
                 diagnostics.push(
                     diagnostic.help("remove `promotes_from` from the environment that is deployed first"),

@@ -66,10 +66,10 @@ pub fn clusters(environment: &Environment) -> impl Iterator<Item = (Text, &Clust
 
 /// Returns whether two targets are the same cluster. The ids decide if both are set, otherwise the contexts. Two contexts
 /// without ids may still be one cluster, which only the deployer can see.
-pub fn is_one_cluster(one: &Cluster, other: &Cluster) -> bool {
-    match (&one.id, &other.id) {
-        (Some(one), Some(other)) => one.value == other.value,
-        _ => one.context.value == other.context.value,
+pub fn is_one_cluster(cluster: &Cluster, other: &Cluster) -> bool {
+    match (&cluster.id, &other.id) {
+        (Some(cluster), Some(other)) => cluster.value == other.value,
+        _ => cluster.context.value == other.context.value,
     }
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn placement(
         names.map(|(name, _)| name.clone()).collect::<Vec<Text>>()
     };
     let usual = |names: Vec<Text>, word: &str| match names.as_slice() {
-        [one] => Some(one.clone()),
+        [cluster] => Some(cluster.clone()),
         names => names.iter().find(|name| *name == word).cloned(),
     };
     let (clusters, accounts) = (of_kind(false), of_kind(true));

@@ -16,19 +16,19 @@ use crate::resolve::{ComponentInstance, UseKind};
 /// Reports unmet requirements of each use of a module.
 pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
     let mut by_module: BTreeMap<(&Owner, &str), Vec<&ComponentInstance<'_>>> = BTreeMap::new();
-    for one in uses {
-        if let Some(module) = &one.instance.module {
-            let key = (&one.instance.owner, module.as_str());
-            by_module.entry(key).or_default().push(one);
+    for component_instance in uses {
+        if let Some(module) = &component_instance.instance.module {
+            let key = (&component_instance.instance.owner, module.as_str());
+            by_module.entry(key).or_default().push(component_instance);
         }
     }
-    for one in uses {
-        let UseKind::Component { recipe, .. } = &one.kind else {
+    for component_instance in uses {
+        let UseKind::Component { recipe, .. } = &component_instance.kind else {
             continue;
         };
         for (name, requirement) in &recipe.requires {
             // The order is the same as for `ref`: components of the tenant, then of the platform.
-            let owner = &one.instance.owner;
+            let owner = &component_instance.instance.owner;
             let found = owner
                 .scopes()
                 .find_map(|scope| by_module.get(&(scope, name.value.as_str())));
@@ -38,11 +38,11 @@ pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnost
                     && owner.scopes().any(|scope| *scope == other.instance.owner)
             };
             if found.is_none() && !uses.iter().any(is_replacement) {
-                diagnostics.push(missing(one, name, requirement));
+                diagnostics.push(missing(component_instance, name, requirement));
             }
             for other in found.into_iter().flatten() {
-                if !std::ptr::eq(*other, one) {
-                    check_version(one, other, requirement, modules, diagnostics);
+                if !std::ptr::eq(*other, component_instance) {
+                    check_version(component_instance, other, requirement, modules, diagnostics);
                 }
             }
         }
@@ -51,11 +51,11 @@ pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnost
 
 /// Reports a required module that neither the tenant nor the platform uses.
 fn missing(
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     name: &Spanned<Text>,
     requirement: &Spanned<VersionReq>,
 ) -> Diagnostic {
-    let reason = match one.tenant {
+    let reason = match component_instance.tenant {
         Some(tenant) => format!(
             "no component of tenant `{}` or of the platform uses it",
             tenant.name.value
@@ -64,12 +64,15 @@ fn missing(
     };
     let message = format!(
         "{} requires `{}` {}, but {reason}",
-        named(one),
+        named(component_instance),
         name.value,
         requirement.value
     );
     Diagnostic::new(Code::UnmetRequirement, message)
-        .at(place_of(one).unwrap_or(one.instance.declared), "used here")
+        .at(
+            place_of(component_instance).unwrap_or(component_instance.instance.declared),
+            "used here",
+        )
         .also(name.span, "required here")
         .help(format!(
             "add a component with `module: {}@{}`",
@@ -78,15 +81,15 @@ fn missing(
 }
 
 /// Returns the module with the requirement, or the component, if it has its own resources.
-fn named(one: &ComponentInstance<'_>) -> String {
-    match module_of(one) {
+fn named(component_instance: &ComponentInstance<'_>) -> String {
+    match module_of(component_instance) {
         Some(module) => format!("module `{}`", module.document.name.value),
-        None => format!("component `{}`", one.instance.component),
+        None => format!("component `{}`", component_instance.instance.component),
     }
 }
 
 fn check_version(
-    one: &ComponentInstance<'_>,
+    component_instance: &ComponentInstance<'_>,
     other: &ComponentInstance<'_>,
     requirement: &Spanned<VersionReq>,
     modules: &[Module],
@@ -101,11 +104,14 @@ fn check_version(
     }
     let message = format!(
         "{} requires `{name}` {}, but {version} is used",
-        named(one),
+        named(component_instance),
         requirement.value
     );
     let diagnostic = Diagnostic::new(Code::UnmetRequirement, message)
-        .at(place_of(one).unwrap_or(one.instance.declared), "used here")
+        .at(
+            place_of(component_instance).unwrap_or(component_instance.instance.declared),
+            "used here",
+        )
         .also(requirement.span, "required here")
         .also(place, format!("{version} is used here"));
     let fits = modules.iter().any(|module| {
@@ -119,21 +125,21 @@ fn check_version(
         false => diagnostic.help(format!(
             "no available version of `{name}` matches {}: use a version of {} that accepts {version}",
             requirement.value,
-            named(one)
+            named(component_instance)
         )),
     });
 }
 
-fn module_of<'a>(one: &ComponentInstance<'a>) -> Option<&'a Module> {
-    match &one.kind {
+fn module_of<'a>(component_instance: &ComponentInstance<'a>) -> Option<&'a Module> {
+    match &component_instance.kind {
         UseKind::Component { module, .. } => *module,
         UseKind::Pipeline(_) => None,
     }
 }
 
 /// Returns the place where a component names its module.
-fn place_of(one: &ComponentInstance<'_>) -> Option<Span> {
-    let UseKind::Component { component, .. } = &one.kind else {
+fn place_of(component_instance: &ComponentInstance<'_>) -> Option<Span> {
+    let UseKind::Component { component, .. } = &component_instance.kind else {
         return None;
     };
     match &component.recipe {

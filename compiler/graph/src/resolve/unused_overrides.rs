@@ -189,8 +189,11 @@ fn of_other_tiers(stack: &StackDocuments, component: &Component, tier: &Spanned<
         Tenants::Platform => Some(component.name.span),
         Tenants::All(_) => None,
         Tenants::Named(names) => {
-            let is_other =
-                |name: &Spanned<Text>| stack.tenant(&name.value).is_some_and(|one| one.tier != *tier);
+            let is_other = |name: &Spanned<Text>| {
+                stack
+                    .tenant(&name.value)
+                    .is_some_and(|tenant| tenant.tier != *tier)
+            };
             names
                 .first()
                 .filter(|_| names.iter().all(is_other))
