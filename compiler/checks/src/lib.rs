@@ -7,7 +7,7 @@ mod assets;
 mod autoscaling;
 pub mod clearance;
 mod environments;
-mod glue;
+mod glue_resources;
 mod jobs;
 mod keys;
 mod monitoring;

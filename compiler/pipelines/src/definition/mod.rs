@@ -4,7 +4,7 @@
 //! definition can be a string without spans inside.
 
 mod flow;
-mod glue;
+mod glue_jobs;
 mod graph;
 mod runs;
 mod source;
@@ -20,7 +20,7 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, did_you_mean, listed};
 use super::targets::Targets;
 
 pub(crate) use flow::Shape;
-pub(super) use glue::{default_timeout, mismatches, script_arguments};
+pub(super) use glue_jobs::{default_timeout, mismatches, script_arguments};
 pub use runs::check_runs;
 
 /// A problem of a definition.
@@ -180,7 +180,7 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
     {
         flow::check(&mut machine, &definition.term);
     }
-    glue::check(&mut machine, &definition.term);
+    glue_jobs::check(&mut machine, &definition.term);
     for finding in machine.findings {
         let mut path = vec![Segment::Key(definition.key.into())];
         path.extend(finding.path);
