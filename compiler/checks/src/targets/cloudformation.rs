@@ -5,16 +5,16 @@ use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::targets::CloudFormation;
 
 use crate::{
-    Finding, Subject, TargetRules, environments, glue, keys, monitoring, names, permissions, policies,
-    storage, streams, tenancy,
+    Finding, Subject, TargetRules, environments, glue_resources, keys, monitoring, names, permissions,
+    policies, storage, streams, tenancy,
 };
 
 impl TargetRules for CloudFormation {
     fn check(&self, subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         match subject.resource.kind.name().as_str() {
             "AWS::S3::Bucket" => storage::bucket(subject, findings),
-            "AWS::Glue::Job" => glue::job(subject, findings),
-            "AWS::Glue::Table" => glue::table(subject, findings),
+            "AWS::Glue::Job" => glue_resources::job(subject, findings),
+            "AWS::Glue::Table" => glue_resources::table(subject, findings),
             "AWS::Lambda::Function" => streams::function(subject, findings),
             "AWS::Lambda::EventSourceMapping" => streams::mapping(subject, findings),
             "AWS::CloudWatch::Alarm" => {
