@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use terrace_artifact::{ArtifactId, Text, Value};
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::identities::Identities;
-use terrace_deployer_model::ownership::{Mark, Ownership, Proof};
+use terrace_deployer_model::ownership::{ApparentOwner, Mark, Ownership, Proof};
 
 use super::account::Account;
 use super::record::{ADOPTED_TAG, Record, STACK_TAG, change_set_name, may_be_ours};
@@ -128,18 +128,20 @@ impl Account {
     }
 }
 
-/// Returns the likely owner of a foreign stack, as its tags describe it.
-fn owner(record: &Record, label: &str) -> Option<Text> {
-    if let Some(other) = record.tags.get(STACK_TAG).filter(|value| *value != label) {
-        return Some(other.clone());
-    }
+/// Returns the tags of a foreign stack that can help the user to find its owner. The tag of another environment comes alone: it is
+/// the most exact sign.
+fn owner(record: &Record, label: &str) -> Option<ApparentOwner> {
+    let tags = record.tags.iter();
+    let shown = |tags: Vec<(&Text, &Text)>| -> Option<ApparentOwner> {
+        let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        (!tags.is_empty()).then(|| ApparentOwner::Tags(tags.join(", ").into()))
+    };
+    let environment = tags
+        .clone()
+        .filter(|(key, value)| *key == STACK_TAG && *value != label);
     let is_of_user = |key: &Text| !key.starts_with("terrace:") && !key.starts_with("aws:");
-    let tags = record.tags.iter().filter(|(key, _)| is_of_user(key));
-    let shown: Vec<String> = tags
-        .take(3)
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    (!shown.is_empty()).then(|| shown.join(", ").into())
+    let of_user = tags.filter(|(key, _)| is_of_user(key)).take(3);
+    shown(environment.collect()).or_else(|| shown(of_user.collect()))
 }
 
 /// Returns the tags of a stack without the tags of Terrace.

@@ -48,6 +48,7 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use terrace_artifact::{
@@ -174,6 +175,11 @@ impl Backend for CloudFormation {
 
     fn obstacles<'a>(&'a self, draft: &'a PlanDraft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         Box::pin(self.account.taken_names(draft))
+    }
+
+    /// Databases and clusters take longer than the objects of a cluster.
+    fn settle_timeout(&self) -> Duration {
+        Duration::from_secs(3600)
     }
 
     fn leaving(&self, live: &Live, change: &Change) -> Vec<RemovedPart> {

@@ -10,7 +10,7 @@ use terrace_artifact::{Address, Artifact, ArtifactId, CloudFormationStack, Text,
 use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
-use terrace_deployer_model::ownership::Ownership;
+use terrace_deployer_model::ownership::{ApparentOwner, Ownership};
 use terrace_deployer_model::subject::Subject;
 
 use super::account::Account;
@@ -118,11 +118,7 @@ impl Account {
         let holds_data = holds_data.filter_map(|id| observed.addresses.get(id).cloned());
         Ok(Live {
             id: ArtifactId::stack(target, &observed.record.name),
-            subject: Subject {
-                kind: "CloudFormation stack".into(),
-                namespace: None,
-                name: observed.record.name.clone(),
-            },
+            subject: Subject::stack(&observed.record.name),
             notes: notes(&ownership),
             ownership,
             identity: observed.record.id.clone(),
@@ -266,10 +262,10 @@ impl Looking<'_> {
         let (ownership, template) = match record.state() {
             StackState::Gone => return Ok(None),
             StackState::Empty => match self.account.review(&record, self.label).await? {
-                PendingChangeSet::Foreign(set) => {
-                    let owner = format!("change set {set}");
-                    (Ownership::Foreign(Some(owner.into())), Value::Null)
-                }
+                PendingChangeSet::Foreign(set) => (
+                    Ownership::Foreign(Some(ApparentOwner::ChangeSet(set))),
+                    Value::Null,
+                ),
                 // The next apply creates a desired stack from this state, and deletes any other.
                 PendingChangeSet::Ours if artifact.is_none() => (Ownership::MADE, Value::Null),
                 PendingChangeSet::Ours | PendingChangeSet::Missing => return Ok(None),

@@ -37,12 +37,12 @@ impl Account {
         let record = &observed.record;
         let is_ours = live.ownership.is_ours();
         if !is_ours && let Err(why) = may_adopt(record) {
-            let owner = match &live.ownership {
-                Ownership::Foreign(Some(owner)) => format!(", which is managed by `{owner}`,"),
+            let sign = match &live.ownership {
+                Ownership::Foreign(Some(owner)) => format!(" ({owner})"),
                 _ => String::new(),
             };
             let message = format!(
-                "CloudFormation stack `{}`{owner} cannot be adopted: {why}",
+                "CloudFormation stack `{}`{sign} cannot be adopted: {why}",
                 record.name
             );
             return Err(Failure::new(FailureKind::Protected, message).hint(

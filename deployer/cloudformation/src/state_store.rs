@@ -59,6 +59,10 @@ impl StateStore for BucketStateStore {
         format!("s3://{}/{}", self.store.account.bucket(), self.store.prefix)
     }
 
+    fn delete_command(&self, key: &str) -> String {
+        self.store.delete_command(key)
+    }
+
     fn missing(&self) -> Option<Failure> {
         let missing = self.store.missing.load(Ordering::Relaxed);
         missing.then(|| self.store.account.not_bootstrapped())
@@ -103,13 +107,15 @@ impl LeaseStore for Store {
                 return Ok(None);
             };
             let record = serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(FailureKind::Broken, format!("`{}{LOCK}` is not a valid lock", self.prefix))
-                    .server(error.to_string())
-                    .hint(format!(
-                        "only Terrace may write this object; if no apply is running, delete it:\naws s3 rm s3://{}/{}{LOCK}",
-                        self.account.bucket(),
-                        self.prefix
-                    ))
+                Failure::new(
+                    FailureKind::Broken,
+                    format!("`{}{LOCK}` is not a valid lock", self.prefix),
+                )
+                .server(error.to_string())
+                .hint(format!(
+                    "only Terrace may write this object; if no apply is running, delete it:\n{}",
+                    self.delete_command(LOCK)
+                ))
             })?;
             Ok(Some((record, version)))
         })
@@ -147,6 +153,11 @@ impl Store {
 
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
+    }
+
+    /// Returns the command that deletes an object of the store.
+    fn delete_command(&self, key: &str) -> String {
+        format!("aws s3 rm s3://{}/{}", self.account.bucket(), self.key(key))
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Text)>, Failure> {

@@ -43,6 +43,10 @@ impl StateStore for DirectoryStateStore {
         format!("{}", self.folder.join(STATE).display())
     }
 
+    fn delete_command(&self, key: &str) -> String {
+        format!("rm '{}'", self.path(key).display())
+    }
+
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
         let path = self.path(key);
         Box::pin(async move {

@@ -7,6 +7,7 @@
 //! A release has two entries, one at its start and one at its end. An interrupted apply leaves only the first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
@@ -107,7 +108,7 @@ impl History {
         let mut history = History::empty();
         for key in home.list("ledger/").await? {
             if let Some(bytes) = home.read(&key).await? {
-                history.take(&key, &bytes)?;
+                history.take(home, &key, &bytes)?;
             }
         }
         Ok(history)
@@ -122,7 +123,7 @@ impl History {
             let Some(bytes) = home.read(&key).await? else {
                 continue;
             };
-            let entry: Entry = parse(&bytes, &key)?;
+            let entry: Entry = parse(home, &bytes, &key)?;
             entries.push((key, bytes));
             // Includes both entries of that release, so that the digest of the last one can be verified.
             match entry.release.status {
@@ -133,11 +134,11 @@ impl History {
         }
         let mut history = History::empty();
         if let Some((key, bytes)) = entries.last() {
-            let first: Entry = parse(bytes, key)?;
+            let first: Entry = parse(home, bytes, key)?;
             (history.next, history.tip) = (first.sequence, first.previous);
         }
         for (key, bytes) in entries.iter().rev() {
-            history.take(key, bytes)?;
+            history.take(home, key, bytes)?;
         }
         Ok(history)
     }
@@ -150,8 +151,8 @@ impl History {
     }
 
     /// Adds the next entry.
-    fn take(&mut self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let entry: Entry = parse(bytes, key)?;
+    fn take(&mut self, home: &dyn StateStore, key: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let entry: Entry = parse(home, bytes, key)?;
         let follows = entry.sequence == self.next && entry.previous == self.tip;
         if !follows && self.broken_at.is_none() {
             self.broken_at = Some(entry.sequence);
@@ -245,13 +246,14 @@ impl History {
             previous: self.tip.clone(),
             release: release.clone(),
         };
-        let bytes = serde_json::to_vec(&entry).map_err(|e| broken("a release", &e))?;
+        let bytes = serde_json::to_vec(&entry).map_err(|e| not_encoded("release", &e))?;
         let key = format!("ledger/{:08}", self.next);
         // The answer to a first attempt may have been lost. Then the existing entry is identical.
-        if !home.create(&key, &bytes).await? && home.read(&key).await?.as_ref() != Some(&bytes) {
-            let message = format!("ledger entry `{key}` in {} exists already", home.shown());
-            return Err(Failure::new(FailureKind::Stale, message)
-                .hint("another apply wrote it without holding the lock"));
+        if !home.create(&key, &bytes).await? {
+            let existing = home.read(&key).await?;
+            if existing.as_ref() != Some(&bytes) {
+                return Err(taken(home, &key, existing.as_deref()));
+            }
         }
         self.next += 1;
         self.tip = Some(Digest::of_bytes(&bytes));
@@ -260,9 +262,22 @@ impl History {
     }
 }
 
+/// Returns the failure of an entry that another apply wrote first. Names that apply, if the entry can be read.
+fn taken(home: &dyn StateStore, key: &str, existing: Option<&[u8]>) -> Failure {
+    let mut message = format!("ledger entry `{key}` in {} exists already", home.shown());
+    if let Some(entry) = existing.and_then(|bytes| serde_json::from_slice::<Entry>(bytes).ok()) {
+        let Release { id, who, began, .. } = entry.release;
+        let _ = write!(
+            message,
+            ": {who} wrote it for release {id}, which began at {began}"
+        );
+    }
+    Failure::new(FailureKind::Stale, message).hint("another apply wrote the entry without holding the lock")
+}
+
 /// Stores a bundle under the digest of its bytes and returns that digest.
 pub(crate) async fn store_bundle(home: &dyn StateStore, bundle: &Bundle) -> Result<Digest, Failure> {
-    let bytes = serde_json::to_vec(bundle).map_err(|e| broken("a bundle", &e))?;
+    let bytes = serde_json::to_vec(bundle).map_err(|e| not_encoded("bundle", &e))?;
     let digest = Digest::of_bytes(&bytes);
     // An existing value is fine: reading verifies it.
     home.create(&bundle_key(&digest), &bytes).await?;
@@ -279,7 +294,7 @@ pub(crate) async fn read_bundle(home: &dyn StateStore, release: &Release) -> Res
     if !release.stored.as_ref().is_none_or(is_genuine) {
         return Err(tampered(home, &key));
     }
-    let bundle: Bundle = parse(&bytes, &key)?;
+    let bundle: Bundle = parse(home, &bytes, &key)?;
     if bundle.digest() != release.bundle {
         return Err(tampered(home, &key));
     }
@@ -291,25 +306,36 @@ fn tampered(home: &dyn StateStore, key: &str) -> Failure {
         "`{key}` in {} does not match its digest in the ledger: it was changed after the release",
         home.shown()
     );
-    Failure::new(FailureKind::Tampered, message).hint(
-        "find out who changed it, then delete it to continue: only history is lost, and Terrace still recognizes its deployed resources",
-    )
+    Failure::new(FailureKind::Tampered, message).hint(format!(
+        "find out who changed it, then delete it to continue: only history is lost, and Terrace still recognizes its deployed \
+         resources\n{}",
+        home.delete_command(key)
+    ))
 }
 
 fn bundle_key(digest: &Digest) -> String {
     format!("bundles/{digest}")
 }
 
-fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], key: &str) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|error| broken(key, &error))
+fn parse<T: serde::de::DeserializeOwned>(
+    home: &dyn StateStore,
+    bytes: &[u8],
+    key: &str,
+) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("`{key}` in {} cannot be read: {error}", home.shown());
+        Failure::new(FailureKind::Broken, message).hint(format!(
+            "delete it to continue: the ledger is a history, and the deployed resources do not depend on it\n{}",
+            home.delete_command(key)
+        ))
+    })
 }
 
-fn broken(what: &str, error: &serde_json::Error) -> Failure {
+fn not_encoded(what: &str, error: &serde_json::Error) -> Failure {
     Failure::new(
         FailureKind::Broken,
-        format!("`{what}` in the ledger cannot be read: {error}"),
+        format!("a {what} cannot be encoded as JSON: {error}"),
     )
-    .hint("delete the entry to continue: the ledger is a history, and the deployed resources do not depend on it")
 }
 
 /// Returns the kinds of objects among these artifacts, as `GROUP/KIND`.

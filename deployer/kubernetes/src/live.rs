@@ -8,7 +8,7 @@ use terrace_deployer_model::diff::{ItemIdentity, Shapes as _, identities};
 use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::live::{ADDRESS, ADOPTED, Basis, LABEL, Live};
 use terrace_deployer_model::loss::object_holds_data;
-use terrace_deployer_model::ownership::{Mark, Ownership};
+use terrace_deployer_model::ownership::{ApparentOwner, Mark, Ownership};
 use terrace_deployer_model::subject::Subject;
 
 use super::kinds::Served;
@@ -34,7 +34,12 @@ impl Whose {
         let uid = metadata(object, "uid");
         let proof = identities.proof(id, uid, proven_by(object, &self.manager));
         let adopted = annotation(object, ADOPTED) == Some("true") || identities.is_adopted(id, uid);
-        Ownership::of(self.mark(object), proof, adopted, stranger(object, &self.manager))
+        Ownership::of(
+            self.mark(object),
+            proof,
+            adopted,
+            apparent_owner(object, &self.manager),
+        )
     }
 
     /// Reads the label of an object. The label of another environment counts only if that environment has applied the object.
@@ -166,6 +171,11 @@ fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<Art
         ));
     }
     needs
+}
+
+/// Returns another manager of an object as its apparent owner.
+pub(crate) fn apparent_owner(object: &Value, manager: &str) -> Option<ApparentOwner> {
+    stranger(object, manager).map(ApparentOwner::Manager)
 }
 
 /// Returns another manager of an object, as its label `app.kubernetes.io/managed-by` or its managedFields name it.

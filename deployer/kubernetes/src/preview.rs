@@ -6,7 +6,7 @@ use terrace_deployer_model::backend::PreviewOptions;
 use terrace_deployer_model::diff::objects::diff_objects;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
-use terrace_deployer_model::ownership::Ownership;
+use terrace_deployer_model::ownership::{ApparentOwner, Ownership};
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
 use terrace_deployer_model::reasons::cannot_change_in_place;
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};
@@ -216,10 +216,10 @@ impl Kubernetes {
         }
         change.reason = match (&foreign, change.action) {
             (_, Action::Replace) => cannot_change_in_place(&change.fields),
-            (Some(Some(who)), _) => {
+            (Some(Some(ApparentOwner::Manager(who))), _) => {
                 format!("it exists and is managed by `{who}`; this environment manages it from now on")
             }
-            (Some(None), _) => "it exists; this environment manages it from now on".to_owned(),
+            (Some(_), _) => "it exists; this environment manages it from now on".to_owned(),
             (None, _) => changes(&change.fields),
         };
         if change.action == Action::Replace {

@@ -64,8 +64,16 @@ impl ClusterStateStore {
         let Some(head) = head else { return Ok(None) };
         let broken = |problem: &str| {
             let message = format!("`{key}` in {} {problem}", self.shown());
-            Failure::new(FailureKind::Broken, message)
-                .hint("restore the Secrets of the ledger from a backup: one of them was changed or deleted")
+            let restore =
+                "restore the Secrets of the ledger from a backup: one of them was changed or deleted";
+            // A recovery record is not history: without it, the next apply does not restore what an interrupted one disabled.
+            Failure::new(FailureKind::Broken, message).hint(match key.starts_with("journal/") {
+                true => restore.to_owned(),
+                false => format!(
+                    "{restore}\nor delete the value to continue: only history is lost\n{}",
+                    self.delete_command(key)
+                ),
+            })
         };
         let mut packed = Vec::new();
         match data(&head, "parts") {
@@ -301,6 +309,10 @@ impl StateStore for ClusterStateStore {
         format!("namespace {NAMESPACE} of cluster {}", self.requests.context)
     }
 
+    fn delete_command(&self, key: &str) -> String {
+        self.command_to_delete("secret", &self.name(key))
+    }
+
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
         Box::pin(self.read_value(key))
     }
@@ -396,13 +408,21 @@ impl LeaseStore for ClusterStateStore {
 
     fn remedy(&self) -> String {
         format!(
-            "delete the Lease:\nkubectl --context {} delete lease --namespace {NAMESPACE} {}",
-            self.requests.context, self.stem
+            "delete the Lease:\n{}",
+            self.command_to_delete("lease", &self.stem)
         )
     }
 }
 
 impl ClusterStateStore {
+    /// Returns the command that deletes an object of the store.
+    fn command_to_delete(&self, resource: &str, name: &str) -> String {
+        format!(
+            "kubectl --context {} delete {resource} --namespace {NAMESPACE} {name}",
+            self.requests.context
+        )
+    }
+
     /// Returns the Lease for a record. With `expected`, the server accepts it only if the live Lease has this version.
     fn lease(&self, record: &LeaseRecord, expected: Option<&Text>) -> Value {
         let renewals = record.renewals.to_string();

@@ -7,14 +7,14 @@ use terrace_deployer_model::backend::{Observation, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::live::Live;
-use terrace_deployer_model::ownership::{Mark, not_ours};
+use terrace_deployer_model::ownership::{ApparentOwner, Mark, not_ours};
 use terrace_deployer_model::plan::Action;
 
 use super::Kubernetes;
 use super::api_errors::{About, is_missing_permission, put_back};
 use super::claims::enlarged;
 use super::kinds::{Kinds, Served};
-use super::live::{is_being_deleted, metadata, stranger};
+use super::live::{apparent_owner, is_being_deleted, metadata, stranger};
 use super::manifest::{adopted, instead_of, only_new, pinned, released, stored_form};
 use super::ownership::applied_by;
 use super::preview::{about, object_of};
@@ -145,8 +145,8 @@ impl Kubernetes {
             }
             Some(found) => {
                 let owner = match self.whose.mark(&found) {
-                    Mark::Other(other) => Some(other),
-                    _ => stranger(&found, &self.whose.manager),
+                    Mark::Other(other) => Some(ApparentOwner::Manager(other)),
+                    _ => apparent_owner(&found, &self.whose.manager),
                 };
                 let mut failure = not_ours(artifact, owner.as_ref(), Ok(()));
                 failure

@@ -4,6 +4,7 @@
 //! a state: it looks once and reports the result, and the engine looks again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Segment, Text, Value};
@@ -117,6 +118,11 @@ pub trait Backend: Send + Sync {
     fn rest(&self, artifact: &Artifact, kept: &Artifact, live: &Live, values: &Values) -> Option<Change> {
         let _ = (artifact, kept, live, values);
         None
+    }
+
+    /// Returns the maximum time to wait until an artifact is ready or deleted, if the user does not set one.
+    fn settle_timeout(&self) -> Duration {
+        Duration::from_secs(600)
     }
 
     /// Returns whether an artifact waits until all its late values are known. A directory does not fill them in: there they

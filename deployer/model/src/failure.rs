@@ -24,6 +24,9 @@ pub struct Detail {
     /// The server's message, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The last observed state of a resource that Terrace waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_state: Option<String>,
     /// The resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
@@ -136,6 +139,13 @@ impl Failure {
         self
     }
 
+    /// Adds the last observed state of the resource.
+    #[must_use]
+    pub fn last_state(mut self, state: impl Into<String>) -> Failure {
+        self.detail.last_state = Some(state.into());
+        self
+    }
+
     /// Adds a suggestion.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
@@ -194,6 +204,9 @@ impl fmt::Display for Failure {
         }
         if let Some(server) = &self.detail.server {
             write!(f, "\n  server response: {}", indented(server))?;
+        }
+        if let Some(state) = &self.detail.last_state {
+            write!(f, "\n  last observed state: {}", indented(state))?;
         }
         if let Some(origin) = &self.detail.origin {
             write!(f, "\n  {}", declared(origin))?;

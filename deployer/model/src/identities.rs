@@ -141,10 +141,10 @@ impl Identities {
                 "`{key}` in {} does not match the digest in its name",
                 home.shown()
             );
-            return Err(Failure::new(FailureKind::Broken, message)
-                .hint("another user changed this record; delete it to continue: Terrace then recognizes its resources by the evidence that its writes leave, such as entries in `managedFields`"));
+            return Err(Failure::new(FailureKind::Broken, message).hint(remedy(home, &key)));
         }
-        let recorded = serde_json::from_slice(&bytes).map_err(|error| unreadable(&key, &error))?;
+        let recorded = serde_json::from_slice(&bytes)
+            .map_err(|error| unreadable(&key, &error).hint(remedy(home, &key)))?;
         Ok(Some(Identities {
             recorded,
             complete: false,
@@ -154,6 +154,15 @@ impl Identities {
 
 fn key(digest: &Digest) -> String {
     format!("identities/{digest}")
+}
+
+/// Returns the way to continue without a damaged record.
+fn remedy(home: &dyn StateStore, key: &str) -> String {
+    format!(
+        "another user changed this record; delete it to continue: Terrace then recognizes its resources by the evidence that its \
+         writes leave, such as entries in `managedFields`\n{}",
+        home.delete_command(key)
+    )
 }
 
 fn unreadable(what: &str, error: &serde_json::Error) -> Failure {

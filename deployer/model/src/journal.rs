@@ -119,7 +119,10 @@ pub async fn left(home: &dyn StateStore) -> Result<BTreeMap<String, Note>, Failu
                 format!("the recovery record `{key}` in {} cannot be read", home.shown()),
             )
             .server(error.to_string())
-            .hint("it names a protection that an interrupted apply disabled: restore that protection, then delete the record")
+            .hint(format!(
+                "it names a protection that an interrupted apply disabled: restore that protection, then delete the record\n{}",
+                home.delete_command(&key)
+            ))
         })?;
         notes.insert(key, note);
     }

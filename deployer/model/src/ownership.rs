@@ -5,6 +5,8 @@
 //! identity that the state store recorded, and evidence that only our own writes leave behind. If the store is lost,
 //! only the evidence remains. `docs/decisions/ownership.md` has the reasons.
 
+use std::fmt;
+
 use terrace_artifact::{Artifact, Text};
 
 use crate::failure::{Failure, FailureKind};
@@ -21,9 +23,40 @@ pub enum Ownership {
         /// deleted.
         adopted: bool,
     },
-    /// Not ours: no command writes or deletes it. Contains the owner, if known (`helm`, `kubectl-create`, the
-    /// environment `acme/staging`).
-    Foreign(Option<Text>),
+    /// Not ours: no command writes or deletes it. Contains the apparent owner, if there is a sign of one.
+    Foreign(Option<ApparentOwner>),
+}
+
+/// A sign of the owner of a foreign artifact.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ApparentOwner {
+    /// A tool or another environment manages it: `helm`, `kubectl-create`, `acme/staging`.
+    Manager(Text),
+    /// It has these tags: `team=payments`. Any user can set a tag, so its value is not an owner.
+    Tags(Text),
+    /// It has this change set, which another user created.
+    ChangeSet(Text),
+}
+
+impl ApparentOwner {
+    /// Returns the manager, if one is known.
+    pub fn manager(&self) -> Option<&Text> {
+        match self {
+            ApparentOwner::Manager(manager) => Some(manager),
+            ApparentOwner::Tags(_) | ApparentOwner::ChangeSet(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ApparentOwner {
+    /// Writes a sentence about the artifact: ``it is managed by `helm` ``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApparentOwner::Manager(manager) => write!(f, "it is managed by `{manager}`"),
+            ApparentOwner::Tags(tags) => write!(f, "its tags are `{tags}`"),
+            ApparentOwner::ChangeSet(set) => write!(f, "another user created its change set `{set}`"),
+        }
+    }
 }
 
 /// The owner that the mark of a live artifact states.
@@ -58,9 +91,9 @@ impl Ownership {
     ///
     /// A backend passes [`Mark::Other`] only if the other environment has its own proof; a mark that was merely
     /// rewritten is [`Mark::Absent`].
-    pub fn of(mark: Mark, proof: Option<Proof>, adopted: bool, owner: Option<Text>) -> Ownership {
+    pub fn of(mark: Mark, proof: Option<Proof>, adopted: bool, owner: Option<ApparentOwner>) -> Ownership {
         match (mark, proof) {
-            (Mark::Other(other), _) => Ownership::Foreign(Some(other)),
+            (Mark::Other(other), _) => Ownership::Foreign(Some(ApparentOwner::Manager(other))),
             (mark, Some(_)) => Ownership::Ours {
                 marked: mark == Mark::Ours,
                 adopted,
@@ -87,10 +120,17 @@ impl Ownership {
 
 /// Creates the refusal to change a foreign artifact that has the name of a wanted one. `adoptable` is whether the user
 /// can adopt it, or the reason why not.
-pub fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(), String>) -> Failure {
+pub fn not_ours(
+    artifact: &Artifact,
+    owner: Option<&ApparentOwner>,
+    adoptable: Result<(), String>,
+) -> Failure {
     let subject = Subject::of(artifact);
     let message = match owner {
-        Some(owner) => format!("{subject} exists already and is managed by `{owner}`"),
+        Some(ApparentOwner::Manager(manager)) => {
+            format!("{subject} exists already and is managed by `{manager}`")
+        }
+        Some(sign) => format!("{subject} exists already, and {sign}"),
         None => format!("{subject} exists already, and this environment did not create it"),
     };
     let addresses = artifact.addresses();
@@ -103,7 +143,7 @@ pub fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(),
     let leave = format!("to leave it unchanged, rename the {ours} in the stack or remove it from the stack");
     Failure::new(
         FailureKind::NotOurs {
-            owner: owner.cloned(),
+            owner: owner.and_then(ApparentOwner::manager).cloned(),
         },
         message,
     )
@@ -123,7 +163,8 @@ mod tests {
     #[test]
     fn only_a_proof_establishes_ownership() {
         use Proof::{Evidence, Recorded};
-        let foreign = |owner: &str| Ownership::Foreign(Some(owner.into()));
+        let manager = |name: &str| Some(ApparentOwner::Manager(name.into()));
+        let foreign = |name: &str| Ownership::Foreign(manager(name));
         let ours = |marked| Ownership::Ours {
             marked,
             adopted: false,
@@ -142,7 +183,7 @@ mod tests {
             ),
             (Mark::Other("acme/staging".into()), None, foreign("acme/staging")),
         ] {
-            let found = Ownership::of(mark.clone(), proof, false, Some("helm".into()));
+            let found = Ownership::of(mark.clone(), proof, false, manager("helm"));
             assert_eq!(found, expected, "{mark:?} {proof:?}");
         }
     }

@@ -28,6 +28,9 @@ pub trait StateStore: Send + Sync {
         None
     }
 
+    /// Returns the shell command that deletes a value, for a user who repairs the store by hand.
+    fn delete_command(&self, key: &str) -> String;
+
     /// Reads a value; `None` if it does not exist.
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>>;
 
@@ -77,6 +80,10 @@ impl StateStore for CachingStateStore {
 
     fn missing(&self) -> Option<Failure> {
         self.home.missing()
+    }
+
+    fn delete_command(&self, key: &str) -> String {
+        self.home.delete_command(key)
     }
 
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {

@@ -26,11 +26,16 @@ impl Subject {
                 namespace: object.namespace.clone(),
                 name: object.name.clone(),
             },
-            Body::Stack(stack) => Subject {
-                kind: "CloudFormation stack".into(),
-                namespace: None,
-                name: stack.name.clone(),
-            },
+            Body::Stack(stack) => Subject::stack(&stack.name),
+        }
+    }
+
+    /// Returns the subject of the CloudFormation stack with this name.
+    pub fn stack(name: &Text) -> Subject {
+        Subject {
+            kind: "CloudFormation stack".into(),
+            namespace: None,
+            name: name.clone(),
         }
     }
 }

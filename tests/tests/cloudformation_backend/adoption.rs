@@ -220,7 +220,7 @@ async fn refuses_to_adopt_a_stack_that_cannot_be_updated() {
         .expect_err("the adoption must be refused");
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
-        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs`, which is managed by `team=payments`, cannot be adopted: its status is ROLLBACK_COMPLETE, which does not allow updates; its owner must repair or delete it first
+        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` (its tags are `team=payments`) cannot be adopted: its status is ROLLBACK_COMPLETE, which does not allow updates; its owner must repair or delete it first
           declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
           help: to leave it unchanged, rename the component in the stack or remove it from the stack"#]]
     .assert_eq(&error.to_string());

@@ -405,6 +405,8 @@ async fn refuses_a_stored_bundle_that_another_user_changed() {
         error.contains("does not match its digest in the ledger: it was changed after the release"),
         "{error}"
     );
+    let command = format!("aws s3 rm s3://terrace-assets-ACCOUNT-eu-west-1/{key}");
+    assert!(error.contains(&command), "{error}");
     let error = refusal(&estate, estate.try_destroy_plan().await);
     assert!(
         error.contains("does not match its digest in the ledger"),

@@ -174,6 +174,11 @@ async fn reports_progress_and_continues_after_a_timeout() {
     assert!(first.contains(" of 6 resources, creating "), "{first}");
     let shows_progress = |why: &String| why.starts_with("CREATE_IN_PROGRESS: ") && !why.contains(" 0 of 6");
     assert!(reasons.iter().any(shows_progress), "{reasons:?}");
+    let shown = failure.to_string();
+    assert!(
+        shown.contains("\n  last observed state: CREATE_IN_PROGRESS: ") && !shown.contains("server response"),
+        "{shown}"
+    );
 
     // CloudFormation still creates the stack. The next apply waits for it and creates nothing twice.
     let shown = estate.shown().await;

@@ -240,7 +240,7 @@ async fn leaves_a_foreign_stack_alone() {
         refusals.join("\n")
     };
     expect![[r#"
-        CloudFormation stack acme-dev-platform-jobs exists already and is managed by `other.dev`
+        CloudFormation stack acme-dev-platform-jobs exists already, and its tags are `terrace:stack=other.dev`
           declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
           help: to manage it in this environment from now on, adopt it: --adopt 'platform/jobs'
             to leave it unchanged, rename the component in the stack or remove it from the stack"#]]

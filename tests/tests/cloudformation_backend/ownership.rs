@@ -183,7 +183,7 @@ async fn destroy_deletes_managed_stacks_and_leaves_the_others() {
     .assert_eq(&shown(&plan));
     let report = estate.try_apply(&plan).await.expect("the destroy must succeed");
     expect![[r#"
-        CloudFormation stack acme-dev-platform-jobs is not deleted: it is managed by `team=payments`, not by this environment"#]]
+        CloudFormation stack acme-dev-platform-jobs is not deleted: this environment did not create it, and its tags are `team=payments`"#]]
     .assert_eq(&report.leaves.join("\n"));
     assert!(report.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done));
     assert_eq!(estate.status("more"), "absent");

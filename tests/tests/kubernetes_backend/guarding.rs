@@ -327,3 +327,19 @@ async fn refuses_to_delete_a_namespace_whose_contents_cannot_be_listed() {
         "{refusal}"
     );
 }
+
+/// A damaged claim is refused with the command that deletes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_the_command_that_deletes_a_damaged_claim() {
+    let stack = Stack::new("damaged");
+    stack.apply(NAMESPACE).await;
+    stack.kubectl("patch secret damaged.testing.claim --namespace=terrace-system --patch={\"data\":{\"claim\":\"e30=\"}}");
+    let error = words(stack.try_plan(&stack.bundle(NAMESPACE)).await);
+    assert!(
+        error.contains("is not a valid record")
+            && error.contains(
+                "kubectl --context local delete secret --namespace terrace-system damaged.testing.claim"
+            ),
+        "{error}"
+    );
+}

@@ -38,7 +38,8 @@ async fn why_late(stack: &Stack<'_>, yaml: &str) -> String {
     match outcome(stack, yaml).await {
         Outcome::Unsettled(failure) => {
             assert_eq!(failure.kind, FailureKind::TimedOut);
-            failure.detail.server.expect("why")
+            assert_eq!(failure.detail.server, None);
+            failure.detail.last_state.expect("why")
         }
         outcome => panic!("{outcome:?}"),
     }
@@ -306,7 +307,7 @@ spec: {{size: {size}}}
             .map(|(_, outcome)| outcome)
             .find(|outcome| *outcome != Outcome::Done);
         match bad {
-            Some(Outcome::Unsettled(failure)) => failure.detail.server.unwrap_or_default(),
+            Some(Outcome::Unsettled(failure)) => failure.detail.last_state.unwrap_or_default(),
             outcome => panic!("{outcome:?}"),
         }
     };

@@ -20,6 +20,10 @@ impl ClaimStore for BucketStateStore {
         )
     }
 
+    fn delete_command(&self) -> String {
+        self.store.delete_command(CLAIM)
+    }
+
     fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>> {
         Box::pin(self.store.get(CLAIM))
     }

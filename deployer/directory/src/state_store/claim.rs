@@ -21,6 +21,10 @@ impl ClaimStore for DirectoryStateStore {
         self.path(CLAIM).display().to_string()
     }
 
+    fn delete_command(&self) -> String {
+        format!("rm '{}'", self.path(CLAIM).display())
+    }
+
     fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>> {
         Box::pin(async move {
             let path = self.path(CLAIM);

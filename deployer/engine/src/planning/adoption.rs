@@ -8,7 +8,7 @@ use terrace_catalog::nearest;
 use terrace_deployer_model::backend::Backend;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
-use terrace_deployer_model::ownership::{Ownership, not_ours};
+use terrace_deployer_model::ownership::{ApparentOwner, Ownership, not_ours};
 use terrace_deployer_model::plan::{Action, Change, Risk};
 
 use crate::selection::Selection;
@@ -113,8 +113,12 @@ pub(super) fn left_alone(
         wanted.artifact(id).is_none() && known_by_name(id) && selection.names_live(live)
     });
     let foreign = unwanted.filter_map(|(_, (_, live))| match &live.ownership {
-        Ownership::Foreign(Some(owner)) => Some(format!(
-            "{} is not deleted: it is managed by `{owner}`, not by this environment",
+        Ownership::Foreign(Some(owner @ ApparentOwner::Manager(_))) => Some(format!(
+            "{} is not deleted: {owner}, not by this environment",
+            live.subject
+        )),
+        Ownership::Foreign(Some(sign)) => Some(format!(
+            "{} is not deleted: this environment did not create it, and {sign}",
             live.subject
         )),
         Ownership::Foreign(None) => Some(format!(

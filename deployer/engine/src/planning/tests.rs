@@ -226,7 +226,9 @@ fn plans_match_their_schema() {
         .push("ConfigMap data/other is not deleted".to_owned());
     fewer.refusals.push(terrace_deployer_model::ownership::not_ours(
         &config(),
-        Some(&"helm".into()),
+        Some(&terrace_deployer_model::ownership::ApparentOwner::Manager(
+            "helm".into(),
+        )),
         Ok(()),
     ));
     let container = "finance/base/namespace".parse().unwrap();

@@ -21,11 +21,8 @@ impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
         artifact: Option<&Artifact>,
         ticket: &Ticket,
     ) -> Result<Live, StepResult> {
-        let allowed = self.run.options.timeout.unwrap_or_else(|| {
-            let stack =
-                self.step.subject.namespace.is_none() && &*self.step.subject.kind == "CloudFormation stack";
-            Duration::from_secs(if stack { 3600 } else { 600 })
-        });
+        let timeout = self.run.options.timeout;
+        let allowed = timeout.unwrap_or_else(|| self.backend.settle_timeout());
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         let mut reported: Option<(String, Instant)> = None;
@@ -60,14 +57,14 @@ impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
                 Observation::Waiting(why) => why,
             };
             if let Some(lost) = self.run.lost_lock() {
-                return Err(StepResult::Unsettled(lost.server(why)));
+                return Err(StepResult::Unsettled(lost.last_state(why)));
             }
             if began.elapsed() >= allowed {
                 let what = if artifact.is_some() { "ready" } else { "deleted" };
                 let seconds = allowed.as_secs();
                 let plural = if seconds == 1 { "" } else { "s" };
                 let message = format!("it was not {what} after {seconds} second{plural}");
-                let failure = Failure::new(FailureKind::TimedOut, message).server(why);
+                let failure = Failure::new(FailureKind::TimedOut, message).last_state(why);
                 return Err(StepResult::Unsettled(failure));
             }
             let new = reported
@@ -85,7 +82,7 @@ impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.run.options.cancel.cancelled() => {
                     let message = "the server accepted the change, but the apply stopped before it was complete";
-                    return Err(StepResult::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
+                    return Err(StepResult::Unsettled(Failure::new(FailureKind::Cancelled, message).last_state(why)));
                 }
             }
             pause = (pause * 3 / 2).min(Duration::from_secs(3));

@@ -22,6 +22,10 @@ impl ClaimStore for ClusterStateStore {
         )
     }
 
+    fn delete_command(&self) -> String {
+        self.command_to_delete("secret", &self.claim_name())
+    }
+
     fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>> {
         Box::pin(async move {
             let found = self.get("get", &secrets(), &self.claim_name()).await?;

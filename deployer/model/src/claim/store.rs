@@ -16,6 +16,9 @@ pub trait ClaimStore: Send + Sync {
     /// Returns the location for messages, such as `Secret terrace-system/acme.production.claim of cluster acme-prod`.
     fn shown(&self) -> String;
 
+    /// Returns the shell command that deletes the claim, for a user who repairs it by hand.
+    fn delete_command(&self) -> String;
+
     /// Reads the claim's bytes and their version. Returns nothing if there is no claim.
     fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>>;
 
@@ -113,9 +116,10 @@ pub async fn read(store: &dyn ClaimStore) -> Result<Option<Found>, Failure> {
     };
     let claim: Claim = serde_json::from_slice(&bytes).map_err(|error| {
         let message = format!("the claim in {} is not a valid record: {error}", store.shown());
-        Failure::new(FailureKind::Broken, message).hint(
-            "restore it, or delete it if this directory deploys the environment: the next apply writes it again",
-        )
+        Failure::new(FailureKind::Broken, message).hint(format!(
+            "restore it, or delete it if this directory deploys the environment: the next apply writes it again\n{}",
+            store.delete_command()
+        ))
     })?;
     if claim.format != FORMAT {
         let message = format!(
