@@ -17,7 +17,8 @@ use terrace_artifact::{Owner, Partition, Text};
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
 use terrace_language::resource::{Destination, Instance, Resource};
-use terrace_syntax::diagnostic::Diagnostics;
+use terrace_syntax::code::Code;
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::{Files, Span};
 
 use crate::expand::{DeclaredEdge, Expansions};
@@ -253,6 +254,15 @@ impl<'a> Graph<'a> {
         let mut bodies = recipe.grants.iter().chain(&recipe.connects);
         let body = bodies.find(|body| body.span() == stated.span);
         body.and_then(|body| body.value_span(key)).unwrap_or(stated.span)
+    }
+
+    /// Returns the diagnostic of a grant or a connection between resources of different places: `accounts`.
+    fn are_apart(&self, one: usize, other: usize, places: &str) -> Diagnostic {
+        let [one, other] = [one, other].map(|at| &self.resources[at].address);
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!("`{one}` and `{other}` are in different {places}"),
+        )
     }
 
     /// Returns the view of the graph from a component, for the checks of pipelines.

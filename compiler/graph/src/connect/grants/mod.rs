@@ -99,26 +99,17 @@ fn in_one_account(
     diagnostics: &mut Diagnostics,
 ) -> bool {
     let account = |at: usize| graph.places[graph.resources[at].instance].account.as_ref();
-    if account(role) == account(on) {
-        return true;
-    }
-    diagnostics.push(
-        Diagnostic::new(
-            Code::InvalidGrant,
-            format!(
-                "`{}` and `{}` are in different accounts",
-                graph.resources[role].address, graph.resources[on].address
-            ),
-        )
-        .at(
+    let is_one = account(role) == account(on);
+    if !is_one {
+        let apart = graph.are_apart(role, on, "accounts").at(
             graph.word(grant, "on"),
             "the policy of this resource must allow the access, too",
-        )
-        .help(
+        );
+        diagnostics.push(apart.help(
             "declare the policies of both sides as resources; grants across accounts are not supported in this version",
-        ),
-    );
-    false
+        ));
+    }
+    is_one
 }
 
 /// Returns the resource that one side of a grant names.

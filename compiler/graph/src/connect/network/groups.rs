@@ -4,8 +4,7 @@ use terrace_artifact::Address;
 use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{Reference, Term};
-use terrace_syntax::code::Code;
-use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+use terrace_syntax::diagnostic::Diagnostics;
 
 use crate::connect::Graph;
 use crate::expand::DeclaredEdge;
@@ -19,26 +18,17 @@ pub(in crate::connect) fn in_one_network(
     diagnostics: &mut Diagnostics,
 ) -> bool {
     let place = |at: usize| &graph.places[graph.resources[at].instance];
-    if place(from) == place(to) {
-        return true;
-    }
-    diagnostics.push(
-        Diagnostic::new(
-            Code::InvalidGrant,
-            format!(
-                "`{}` and `{}` are in different accounts or regions",
-                graph.resources[from].address, graph.resources[to].address
-            ),
-        )
-        .at(
+    let is_one = place(from) == place(to);
+    if !is_one {
+        let apart = graph.are_apart(from, to, "accounts or regions").at(
             graph.word(connect, "to"),
             "must be in the same account and region",
-        )
-        .help(
+        );
+        diagnostics.push(apart.help(
             "set `on` of both components to the same account and region, or declare the rules as resources",
-        ),
-    );
-    false
+        ));
+    }
+    is_one
 }
 
 /// Returns separate rules instead of rules inside the groups, because two groups that name each other cannot be created.
