@@ -42,48 +42,32 @@ const NO_PROBLEMS: &str = "no problems\n";
 /// Returns the failures, each with the line and the heading of its example.
 pub fn check(document: &str, compile: impl Fn(&Stack) -> Outcome) -> Result<(), Vec<String>> {
     let path = tools::root().join(document);
-    let page = fs::read_to_string(&path).map_err(|error| vec![format!("{document}: {error}")])?;
-    let located = |failures: Vec<Failure>| -> Vec<String> {
-        let lines = failures.into_iter();
-        lines
-            .map(
-                |Failure {
-                     line,
-                     heading,
-                     problem,
-                 }| format!("{document}:{line}: {heading}\n{problem}"),
-            )
-            .collect()
-    };
+    let unreadable = |error: io::Error| vec![format!("{document}: {error}")];
+    let page = fs::read_to_string(&path).map_err(unreadable)?;
     let base = match base(&page) {
         None => BTreeMap::new(),
-        Some(name) => {
-            let directory = path.with_file_name("stacks").join(name);
-            files_of(&directory)
-                .map_err(|error| vec![format!("{document}: {}: {error}", directory.display())])?
-        }
+        Some(name) => files_of(&path.with_file_name("stacks").join(name))
+            .map_err(|error| vec![format!("{document}: the stack `{name}`: {error}")])?,
     };
+    let located = |failures: Vec<Failure>| failures.iter().map(|failure| failure.show(document)).collect();
     let examples = examples(&page, &base).map_err(located)?;
     let mut failures = Vec::new();
-    let mut texts = Vec::new();
+    let mut updates = Vec::new();
     for example in &examples {
         let differences = example.run(&compile, &mut failures);
+        if transcript::updating() {
+            updates.extend(differences);
+            continue;
+        }
         for (block, text) in differences {
-            if transcript::updating() {
-                texts.push((block, text));
-                continue;
-            }
             let diff = TextDiff::from_lines(block.text, &text);
             let diff = diff.unified_diff().header("document", "result").to_string();
-            failures.push(example.failure(
-                block.line,
-                format!("different result; `UPDATE_EXPECT=1` accepts it\n{diff}"),
-            ));
+            let problem = format!("different result; `UPDATE_EXPECT=1` accepts it\n{diff}");
+            failures.push(example.failure(block.line, problem));
         }
     }
-    if !texts.is_empty() {
-        let written = fs::write(&path, markdown::with_texts(&page, texts));
-        written.map_err(|error| vec![format!("{document}: {error}")])?;
+    if !updates.is_empty() {
+        fs::write(&path, markdown::with_texts(&page, updates)).map_err(unreadable)?;
     }
     match failures.is_empty() {
         true => Ok(()),
@@ -94,7 +78,7 @@ pub fn check(document: &str, compile: impl Fn(&Stack) -> Outcome) -> Result<(), 
 /// Returns the name of the stack that the front matter of a page selects: `stack: NAME`.
 fn base(page: &str) -> Option<&str> {
     let (front, _) = page.strip_prefix("---\n")?.split_once("\n---\n")?;
-    front.strip_prefix("stack: ")
+    Some(front.strip_prefix("stack: ").unwrap_or(front))
 }
 
 /// Reads the files of a directory, by name.
@@ -117,6 +101,12 @@ struct Failure {
     line: usize,
     heading: String,
     problem: String,
+}
+
+impl Failure {
+    fn show(&self, document: &str) -> String {
+        format!("{document}:{}: {}\n{}", self.line, self.heading, self.problem)
+    }
 }
 
 /// A stack and the expected results.

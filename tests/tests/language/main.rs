@@ -32,7 +32,7 @@ fn every_document_shows_the_results_of_its_examples() {
     assert!(documents > 0, "{DOCUMENTS} contains no documents");
     assert!(
         failures.is_empty(),
-        "{} examples have other results\n\n{}",
+        "{} failures\n\n{}",
         failures.len(),
         failures.join("\n\n")
     );
