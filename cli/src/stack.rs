@@ -108,7 +108,7 @@ impl Stack {
                 .collect();
             let first = compiled.environments.first().map_or("ENV", |name| name);
             return Err(Problem::new("no environment is selected")
-                .help(format!("add `-e {first}`; this stack has {}", listed(&names))));
+                .help(format!("add `-e {first}` (environments of this stack: {})", listed(&names))));
         };
         let only = std::slice::from_ref(environment);
         let (compiled, taken) = self.emitted(only, set, console, |emissions| {

@@ -39,7 +39,7 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "set `activeDeadlineSeconds` in the pod template, next to `containers`",
         ),
         kind if OF_OPERATORS.contains(&kind) => (
-            "its operator runs pods without a deadline",
+            "its operator does not set `activeDeadlineSeconds` on its pods",
             "limit it with the quotas for CPU, memory and pods; to queue such jobs, use a scheduler such as Kueue",
         ),
         _ => return,

@@ -78,7 +78,8 @@ fn sends(subject: &Subject<'_>, service: &str, to: &Term, path: &[Segment], find
     let Term::Reference(reference) = to else { return };
     if let Some(to) = subject.graph.follow(subject.resource.instance, reference) {
         let to = &subject.graph.resources[to];
-        held(subject, service, to, "AWS drops its messages", path, findings);
+        let consequence = "AWS drops the messages of this service";
+        held(subject, service, to, consequence, path, findings);
     }
 }
 

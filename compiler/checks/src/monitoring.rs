@@ -41,7 +41,7 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::OrphanMetric,
                 &["Namespace"],
-                format!("no resource of the platform emits metrics of `{namespace}`"),
+                format!("no resource of the platform emits metrics in namespace `{namespace}`"),
             )
             .help("set `METRICS_NAMESPACE` in the environment of a function or job, or add a metric filter"),
         );

@@ -77,7 +77,7 @@ impl Field {
             .and_then(|digits| digits.parse::<u32>().ok());
         match percentage {
             Some(percentage) if percentage > 100 && !self.above_all => {
-                let message = format!("`{key}` is greater than 100%");
+                let message = format!("`{key}` must be at most 100%");
                 let finding = Finding::new(Code::InvalidValue, &[], message);
                 Some(finding.help("write a percentage up to `100%`, or a number of pods"))
             }

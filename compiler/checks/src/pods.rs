@@ -79,7 +79,7 @@ fn selector(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         }
         let message = match own {
             Some(own) => format!(
-                "{kind} `{}` selects pods with the label `{key}: {}`, but its own pods have `{}`",
+                "{kind} `{}` selects pods with the label `{key}: {}`, but its own pods have `{key}: {}`",
                 subject.resource.address,
                 value.shown(),
                 own.shown()

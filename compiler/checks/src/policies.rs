@@ -244,7 +244,7 @@ fn too_long(subject: &Subject<'_>, path: &[&str], length: usize, longest: usize)
     let message =
         format!("the policy of `{address}` has at least {length} bytes, but AWS accepts at most {longest}");
     Finding::new(Code::PolicyTooLarge, path, message)
-        .help("match several principals or resources with one pattern, or split them among several resources")
+        .help("match several principals or resources with one pattern, or divide the statements among several roles, buckets or keys")
 }
 
 fn inline_length(role: &Term) -> usize {

@@ -77,7 +77,7 @@ fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, InvalidAm
     let is_volume = key == "storage" && matches!(list, "requests" | "capacity");
     let is_zero = || InvalidAmount {
         code: Code::InvalidValue,
-        says: "is zero".to_owned(),
+        says: "must not be zero".to_owned(),
         meant: None,
     };
     let found = match dimension.check(quantity) {

@@ -105,7 +105,7 @@ impl EnvironmentPair<'_> {
         )
     }
 
-    /// Reports objects in the namespaces that are composed for each environment.
+    /// Reports objects in namespaces whose names Terrace generates.
     fn namespaces(&self, common: &[(Identity<'_>, &Resource)]) -> Diagnostic {
         let (first, second) = self.names();
         let named = common.iter().take(NAMED).map(|(identity, _)| describe(identity));
@@ -128,8 +128,10 @@ impl EnvironmentPair<'_> {
             None => diagnostic,
         };
         diagnostic
-            .note("a prefix moves an environment to new namespaces; add it to the environment that is not deployed yet")
-            .help(format!("add `namespace_prefix: {prefix}` to environment `{second}`"))
+            .note("a new prefix moves an environment to new namespaces")
+            .help(format!(
+                "add `namespace_prefix: {prefix}` to environment `{second}`; if `{second}` is already deployed, add a prefix to `{first}` instead"
+            ))
     }
 
     /// Reports an object whose name and namespace are the same in every environment.

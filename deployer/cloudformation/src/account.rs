@@ -30,9 +30,9 @@ type Version = (Text, Text, Option<Text>);
 /// An account and region that an environment names.
 #[derive(Debug)]
 pub(super) struct Account {
-    /// 12 digits.
+    /// The account ID, with 12 digits.
     pub(super) id: Text,
-    /// Such as `eu-west-1`.
+    /// The region, such as `eu-west-1`.
     pub(super) region: Text,
     /// The profile that provides the credentials, if the environment names one.
     profile: Option<Text>,

@@ -375,7 +375,7 @@ pub(super) fn refuse_unplanned_changes(
         if let Some(verb) = unplanned {
             return Err(Failure::new(
                 FailureKind::Stale,
-                format!("CloudFormation {verb} `{id}`, which is not in the plan"),
+                format!("CloudFormation {verb} `{id}`, but the plan does not contain this change"),
             )
             .about(address, stack.members.get(id).map(|member| &member.origin))
             .hint("plan with `--change-set`, which asks CloudFormation for the exact changes"));

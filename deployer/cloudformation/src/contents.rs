@@ -143,7 +143,7 @@ fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
     )
 }
 
-/// Returns the address of a resource that no component declares: `platform/orders/CloudFormationStack["Table"]`. It is unique, because the
+/// Returns the address of a resource that no component declares: `platform/orders/Stack["Table"]`. It is unique, because the
 /// resource keys of modules contain no capital letters.
 fn address(observed: &Observed, id: &Text) -> Address {
     let (owner, component) = match observed.component.split_once('/') {

@@ -164,7 +164,7 @@ impl Directory {
         let Some(mut bundle) = writing.frame.clone() else {
             return Err(Failure::new(
                 FailureKind::Broken,
-                "a file was to be written before the apply began; this is a bug in Terrace, please report it",
+                "Terrace tried to write a file before the apply began; this is a bug in Terrace, please report it",
             ));
         };
         let component = writing.components.entry(of.clone()).or_default();

@@ -266,7 +266,7 @@ async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> 
     let notes: Vec<Note> = journal::left(&targets.home).await?.into_values().collect();
     for note in &notes {
         plan.notes.push(format!(
-            "an interrupted apply did not finish this step, and the next apply finishes it first: {}",
+            "an interrupted apply left this setting incomplete, and the next apply restores it first: {}",
             note.what
         ));
     }

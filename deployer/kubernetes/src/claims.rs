@@ -195,8 +195,8 @@ pub(super) fn enlarged(manifest: &Value, live: &Value, manager: &str) -> Option<
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let note = format!(
-        "another manager enlarged it to {has}, but the stack declares {wanted}: a PersistentVolumeClaim cannot shrink, so its \
-         size stays; declare `storage: {has}`",
+        "another manager enlarged it to {has}, but the stack declares {wanted}: a PersistentVolumeClaim cannot shrink, so it \
+         keeps its size; declare `storage: {has}`",
         has = text(has),
         wanted = text(wanted)
     );

@@ -150,7 +150,7 @@ fn too_long(other: &LeaseRecord, remedy: String) -> Failure {
         who => who,
     };
     failure.message = format!(
-        "{who} holds the lock for {} seconds, which is longer than any lock of Terrace, so this apply does not wait for it",
+        "the lock of {who} lasts {} seconds, longer than any lock that Terrace takes, so this apply does not wait for it",
         other.seconds
     );
     failure.hint(format!("if no apply is running in this environment, {remedy}"))

@@ -225,7 +225,7 @@ pub struct MemberChange {
     /// The address; absent if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// Such as `AWS::S3::Bucket`.
+    /// The resource type, such as `AWS::S3::Bucket`.
     #[serde(rename = "type")]
     pub resource_type: Text,
     /// The declaring lines; absent if the stack no longer declares it.

@@ -132,7 +132,7 @@ pub type LockWaitObserver<'a> = dyn Fn(&LockHolder, Duration) + Send + Sync + 'a
 /// The holder of a lock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LockHolder {
-    /// Such as `ana@laptop`.
+    /// The user and the machine, such as `ana@laptop`.
     pub who: Text,
     /// Distinguishes two runs of one user.
     pub run: Text,

@@ -145,7 +145,7 @@ async fn keeps_a_manually_enlarged_claim() {
     assert_eq!(
         notes,
         [
-            "another manager enlarged it to 2Gi, but the stack declares 1Gi: a PersistentVolumeClaim cannot shrink, so its size stays; declare `storage: 2Gi`"
+            "another manager enlarged it to 2Gi, but the stack declares 1Gi: a PersistentVolumeClaim cannot shrink, so it keeps its size; declare `storage: 2Gi`"
         ]
     );
     stack.apply(&with("1Gi", "red")).await;

@@ -196,7 +196,7 @@ fn order(rule: &Rule<'_>, kind: &StorageKind, moves: &[Move<'_>], findings: &mut
         let earliest = known(to.class).map_or(0, |class| class.earliest);
         if to.days < earliest {
             let message = format!(
-                "{things} can move to {} only after {earliest} days or more, not after {}",
+                "{things} can move to {} after {earliest} days or more, not after {}",
                 to.class, to.days
             );
             findings.push(

@@ -43,13 +43,25 @@ impl Graph<'_> {
 
     fn report(&self, ring: &[Edge], diagnostics: &mut Diagnostics) {
         let address = |at: usize| self.resources[at].address.to_string();
-        let mut path: Vec<String> = ring.iter().map(|edge| address(edge.from)).collect();
+        let mut path: Vec<String> = ring
+            .iter()
+            .map(|edge| format!("`{}`", address(edge.from)))
+            .collect();
         path.push(path[0].clone());
         let mut diagnostic = Diagnostic::new(
             Code::DependencyCycle,
             format!("dependency cycle: {}", path.join(" → ")),
         );
         let label = |edge: &Edge| format!("`{}` needs `{}`", address(edge.from), address(edge.to));
+        for (edge, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+            if edge.to != next.from {
+                diagnostic = diagnostic.note(format!(
+                    "`{}` and `{}` are in one CloudFormation stack",
+                    address(edge.to),
+                    address(next.from)
+                ));
+            }
+        }
         diagnostic = diagnostic.at(ring[0].span, label(&ring[0]));
         for edge in &ring[1..] {
             diagnostic = diagnostic.also(edge.span, label(edge));
@@ -97,7 +109,7 @@ impl Graph<'_> {
             .min_by_key(|at| ring[*at].span)
             .unwrap_or_default();
         ring.rotate_left(first);
-        let shown = |edge: &Reference| Term::from(edge.clone()).shown();
+        let shown = |edge: &Reference| format!("`{}`", Term::from(edge.clone()).shown());
         let mut names: Vec<String> = ring.iter().map(shown).collect();
         names.extend(names.first().cloned());
         let message = match names.is_empty() {
@@ -118,7 +130,7 @@ impl Graph<'_> {
             };
             failure.also.push((edge.span, label.to_owned()));
         }
-        failure.with_help("remove one of these references, or write the value in one of these places")
+        failure.with_help("remove one of these references, or replace it with a literal value")
     }
 
     /// Returns the reference that another reference leads to, if any.

@@ -245,12 +245,13 @@ impl Graph<'_> {
             }
             Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
             Some(nearest) => failure.with_help(did_you_mean(nearest)),
-            None if (1..=16).contains(&names.len()) => failure.with_help(those(
-                "use the only name that exists,",
-                "use one of the names that exist:",
-                names,
-            )),
-            None => failure,
+            None => {
+                let mut failure = failure;
+                if (1..=16).contains(&names.len()) {
+                    failure.label = those("the only name in scope is", "the names in scope are", names);
+                }
+                failure
+            }
         }
     }
 

@@ -178,7 +178,7 @@ impl<'g> Graph<'g> {
         path.extend(&reference.path);
         let names = || instance.outputs.iter().map(|(name, _)| name.as_str());
         let Some(first) = path.first() else {
-            let message = format!("component `{}` is not a value", instance.component);
+            let message = format!("component `{}` cannot be used as a value", instance.component);
             return Err(Failure::new(
                 Code::UnknownAttribute,
                 reference.span,

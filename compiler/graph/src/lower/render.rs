@@ -44,13 +44,9 @@ impl Lowering<'_> {
             Atom::Asset(asset) => {
                 self.out.assets.entry(asset.path.clone()).or_insert(asset.span);
                 if asset.part.is_none() {
-                    let message = format!("`asset('{}')` is not a value", asset.path);
-                    let failure = Failure::new(
-                        Code::ExpressionType,
-                        asset.span,
-                        message,
-                        "this is the whole asset",
-                    );
+                    let message = format!("`asset('{}')` cannot be used as a value", asset.path);
+                    let failure =
+                        Failure::new(Code::ExpressionType, asset.span, message, "requires an attribute");
                     self.fail(
                         failure.with_help("use one of its attributes: `bucket`, `key`, `url` or `digest`"),
                     );

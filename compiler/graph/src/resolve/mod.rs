@@ -452,6 +452,8 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
             false => format!("{}@{}", other.name.value, other.requirement.value),
         };
         diagnostic = diagnostic.replace(wanted.span, name.clone(), format!("use `{name}`"));
+    } else if document.status.value == Status::Archived {
+        diagnostic = diagnostic.help("use another version of the module, or another module");
     }
     if document.status.value == Status::Sunset && !pinned {
         let pin = format!("{}@={}", document.name.value, document.version.value);

@@ -145,12 +145,12 @@ fn check_pool(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             Diagnostic::new(
                 Code::InvalidValue,
                 format!(
-                    "resource pool `{}` has no {what} at a scale of {}",
+                    "resource pool `{}` has no {what} with `scale_factor: {}`",
                     pool.kind.value, pool.scale_factor.value
                 ),
             )
             .at(pool.scale_factor.span, "rounds down to zero")
-            .help(format!("use a scale of at least {smallest}")),
+            .help(format!("set `scale_factor` to at least {smallest}")),
         );
     }
 }

@@ -57,13 +57,13 @@ fn missing(
 ) -> Diagnostic {
     let reason = match component_instance.tenant {
         Some(tenant) => format!(
-            "no component of tenant `{}` or of the platform uses it",
+            "no component of tenant `{}` or of the platform uses this module",
             tenant.name.value
         ),
-        None => "no component of the platform uses it".to_owned(),
+        None => "no component of the platform uses this module".to_owned(),
     };
     let message = format!(
-        "{} requires `{}` {}, but {reason}",
+        "{} requires `{}@{}`, but {reason}",
         named(component_instance),
         name.value,
         requirement.value
@@ -103,7 +103,7 @@ fn check_version(
         return;
     }
     let message = format!(
-        "{} requires `{name}` {}, but {version} is used",
+        "{} requires `{name}@{}`, but version {version} is used",
         named(component_instance),
         requirement.value
     );
@@ -113,7 +113,7 @@ fn check_version(
             "used here",
         )
         .also(requirement.span, "required here")
-        .also(place, format!("{version} is used here"));
+        .also(place, format!("version {version} is used here"));
     let fits = modules.iter().any(|module| {
         module.document.name.value == *name && requirement.value.matches(&module.document.version.value)
     });
@@ -123,7 +123,7 @@ fn check_version(
             diagnostic.replace(place, wanted.clone(), format!("use `{wanted}`"))
         }
         false => diagnostic.help(format!(
-            "no available version of `{name}` matches {}: use a version of {} that accepts {version}",
+            "no available version of `{name}` matches `{}`: use a version of {} that accepts {version}",
             requirement.value,
             named(component_instance)
         )),

@@ -20,8 +20,8 @@ pub(crate) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
         for (inputs, component) in known(stack, &environment.overrides) {
             if let Some(place) = excluded_environments_span(stack, component.environments.as_deref(), name) {
                 diagnostics.push(
-                    override_without_component(inputs, &format!("is not in environment `{name}`"))
-                        .also(place, "only in these environments"),
+                    override_without_component(inputs, &format!("is not deployed to environment `{name}`"))
+                        .also(place, "deployed only to these environments"),
                 );
             }
         }
@@ -44,12 +44,12 @@ pub(crate) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
                     .also(place, format!("`{who}` is only in these environments"))
                 } else if let Some(place) = other_tenants_span(stack, component, tenant) {
                     override_without_component(inputs, &format!("is not deployed for tenant `{who}`"))
-                        .also(place, "only deployed for these")
+                        .also(place, selected_tenants(component))
                 } else if let Some(place) =
                     excluded_environments_span(stack, component.environments.as_deref(), name)
                 {
-                    override_without_component(inputs, &format!("is not in environment `{name}`"))
-                        .also(place, "only in these environments")
+                    override_without_component(inputs, &format!("is not deployed to environment `{name}`"))
+                        .also(place, "deployed only to these environments")
                 } else {
                     continue;
                 };
@@ -63,7 +63,7 @@ pub(crate) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
             if let Some(place) = other_tenants_span(stack, component, tenant) {
                 let what = format!("is not deployed for tenant `{who}`");
                 diagnostics
-                    .push(override_without_component(inputs, &what).also(place, "only deployed for these"));
+                    .push(override_without_component(inputs, &what).also(place, selected_tenants(component)));
             }
         }
     }
@@ -77,7 +77,7 @@ pub fn check_tenants(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
             if is_in(component.environments.as_deref(), environment)
                 && !presence::is_there(stack, component, environment)
             {
-                let what = format!("is not in environment `{}`", environment.name.value);
+                let what = format!("is not deployed to environment `{}`", environment.name.value);
                 diagnostics.push(
                     override_without_component(inputs, &what)
                         .also(component.name.span, "none of its tenants is in the environment"),
@@ -90,10 +90,12 @@ pub fn check_tenants(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
             if component.tenants.select(tenant)
                 && !presence::meets(stack, component.environments.as_deref(), tenant)
             {
-                let what = format!("is not in any environment of tenant `{}`", tenant.name.value);
-                diagnostics.push(
-                    override_without_component(inputs, &what).also(component.name.span, "declared here"),
-                );
+                let who = &tenant.name.value;
+                let what = format!("is not deployed to any environment of tenant `{who}`");
+                diagnostics.push(override_without_component(inputs, &what).also(
+                    component.name.span,
+                    format!("has no environment in common with `{who}`"),
+                ));
             }
         }
     }
@@ -105,7 +107,7 @@ pub fn check_tenants(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
                     tier.value.as_str()
                 );
                 diagnostics
-                    .push(override_without_component(inputs, &what).also(place, "only deployed for these"));
+                    .push(override_without_component(inputs, &what).also(place, selected_tenants(component)));
             }
         }
     }
@@ -131,7 +133,7 @@ pub fn check_set(
             diagnostics.push(
                 Diagnostic::new(
                     Code::UnknownComponent,
-                    format!("component `{name}` is not in {names}"),
+                    format!("component `{name}` is not deployed to {names}"),
                 )
                 .at(
                     node.entries().first().map_or(node.key, |(_, value)| value.key),
@@ -164,6 +166,15 @@ fn override_without_component(inputs: &ComponentInputs, what: &str) -> Diagnosti
     )
     .at(name.span, "has no effect")
     .help("remove this override, or deploy the component there")
+}
+
+/// Returns the label for the place that excludes a tenant or a tier from a component.
+fn selected_tenants(component: &Component) -> &'static str {
+    match &component.tenants {
+        Tenants::Platform => "a component of the platform, not of tenants",
+        Tenants::Tiers(_) => "deployed only for tenants with these tiers",
+        Tenants::All(_) | Tenants::Named(_) => "deployed only for these tenants",
+    }
 }
 
 /// Returns the place of a list of environments that does not contain this one. Returns `None` if a name in the list is unknown.

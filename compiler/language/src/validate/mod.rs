@@ -111,7 +111,9 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<DocumentKin
     if kind.is_none() {
         let later = terrace_catalog::nearest(word, LATER.into_iter());
         diagnostics.push(if let Some(later) = later {
-            not_in_this_version(&format!("the kind `{later}`")).at(node.span, "")
+            not_in_this_version(&format!("the kind `{later}`"))
+                .at(node.span, "")
+                .help("remove this document")
         } else {
             Diagnostic::new(Code::UnknownKind, format!("no kind is named `{}`", shown(word)))
                 .at(node.span, format!("expected {}", one_of(kinds())))

@@ -106,7 +106,7 @@ pub(super) struct Schema {
 pub(super) enum Later {
     /// The key.
     Key,
-    /// Something else, as a plural noun.
+    /// Modules of a kind, as a plural noun.
     Named(Text),
 }
 

@@ -21,8 +21,14 @@ pub(super) fn unknown_key(key: &str, place: SchemaContext<'_>, span: Span) -> Di
 /// Reports a key or value that is not allowed in its place.
 pub(super) fn refused(schema: &Schema, node: &Node, place: SchemaContext<'_>) -> Diagnostic {
     match (&schema.later, &schema.say) {
-        (Some(Later::Key), _) => not_in_this_version(&format!("`{}`", place.word())).at(node.key, ""),
-        (Some(Later::Named(what)), _) => not_in_this_version(what).at(node.span, ""),
+        (Some(Later::Key), _) => {
+            let key = format!("`{}`", place.word());
+            let remedy = format!("remove {key}");
+            not_in_this_version(&key).at(node.key, "").help(remedy)
+        }
+        (Some(Later::Named(what)), _) => not_in_this_version(what)
+            .at(node.span, "")
+            .help("copy the modules into the stack, and list their directory in `modules` of the Platform"),
         (None, Some(say)) => {
             let problem = Diagnostic::new(Code::InvalidValue, say.as_str()).at(node.key, "");
             problem.help(match place {

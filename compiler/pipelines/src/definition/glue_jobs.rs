@@ -210,10 +210,14 @@ pub(crate) fn mismatches(arguments: &Arguments, given: &[(Text, Option<Span>)]) 
             .map(|name| format!("--{name}"))
             .collect();
         if !missing.is_empty() {
+            let (noun, verb) = match missing.len() {
+                1 => ("argument", "is"),
+                _ => ("arguments", "are"),
+            };
             let missing = terrace_syntax::diagnostic::listed(&missing);
             problems.push(Mismatch {
                 given: None,
-                message: format!("the job requires {missing}"),
+                message: format!("the required {noun} {missing} {verb} missing"),
                 help: format!("add {missing} to the arguments, or to the `DefaultArguments` of the job"),
                 name: None,
             });

@@ -82,7 +82,7 @@ fn leaves(key: &str, value: &Term, problems: &mut Vec<String>) {
         }
         Term::List(_) => {}
         _ => problems.push(format!(
-            "`{key}` of the pattern must be a list: write `{key}: [{}]`",
+            "`{key}` of the pattern must be a list, such as `[{}]`",
             value.shown()
         )),
     }

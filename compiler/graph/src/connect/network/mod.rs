@@ -131,7 +131,7 @@ fn without_policy(
             Code::IneffectiveConnection,
             format!("the connection has no effect: no NetworkPolicy isolates {}", open.shown),
         )
-        .at(connect.span, "needs no policy")
+        .at(connect.span, "already allowed without a policy")
         .note(format!(
             "without isolation, the pods can open and accept every connection; a policy for this connection alone would deny all their \
              other connections in namespace `{}`, including DNS",

@@ -55,7 +55,7 @@ impl Lowering<'_> {
     /// Renders the reference to a key of a Secret.
     pub(super) fn secret_key_ref(&mut self, secret: &SecretReference) -> Term {
         let Some(key) = &secret.key else {
-            let message = format!("`secret('{}')` is not a value", secret.name);
+            let message = format!("`secret('{}')` cannot be used as a value", secret.name);
             self.fail(
                 Failure::new(Code::UnknownAttribute, secret.span, message, "requires a key")
                     .with_help(format!("write `secret('{}').password`", secret.name)),
