@@ -432,7 +432,7 @@ impl Artifact {
         }
     }
 
-    /// Computes the digest of the content. Origins are not part of it, so moving a declaration to another line is no change.
+    /// Computes the digest of the content. Origins are not part of it, so moving a declaration to another line does not change it.
     pub fn digest(&self) -> Digest {
         Digest::of_value(&self.identity())
     }

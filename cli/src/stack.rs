@@ -107,8 +107,10 @@ impl Stack {
                 .map(|name| format!("`{name}`"))
                 .collect();
             let first = compiled.environments.first().map_or("ENV", |name| name);
-            return Err(Problem::new("no environment is selected")
-                .help(format!("add `-e {first}` (environments of this stack: {})", listed(&names))));
+            return Err(Problem::new("no environment is selected").help(format!(
+                "add `-e {first}` (environments of this stack: {})",
+                listed(&names)
+            )));
         };
         let only = std::slice::from_ref(environment);
         let (compiled, taken) = self.emitted(only, set, console, |emissions| {

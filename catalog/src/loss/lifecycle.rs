@@ -1,7 +1,7 @@
 //! Compares rules that delete stored data: the lifecycle configurations of buckets, image repositories and search collections.
 //!
-//! Sets of rules are compared by what they delete. A new rule loses data if no earlier rule deletes the same things at least
-//! as soon. An earlier rule does so only if it matches everything that the new rule matches.
+//! Two sets of rules are compared by the objects that they delete. A new rule loses data if no earlier rule deletes the same objects
+//! at least as soon. An earlier rule does so only if it matches everything that the new rule matches.
 
 use std::cmp::Ordering;
 
@@ -17,7 +17,7 @@ struct Deletion {
     path: Vec<Segment>,
     /// The number in the rule's notation.
     written: Value,
-    /// The filter for what is deleted.
+    /// The filter that selects the deleted objects.
     filter: Filter,
     /// The time of the deletion.
     when: DeletionTime,

@@ -185,7 +185,8 @@ fn text_of(term: &Term) -> &str {
     text.as_str().unwrap_or("*")
 }
 
-/// Returns whether a string matches a pattern of IAM, in which `*` matches any string. What follows the name in an ARN counts as part of it.
+/// Returns whether a string matches a pattern of IAM, in which `*` matches any string. The text after the name in an ARN counts as
+/// part of the name.
 pub(super) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

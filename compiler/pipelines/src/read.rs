@@ -92,7 +92,7 @@ pub(super) struct StepFacts {
     pub(super) result: Text,
     /// Whether the document names the result (`true`) or drops it (`false`).
     pub(super) asked: Option<bool>,
-    /// The list that contains the step. A step leads only to steps of its own list.
+    /// The list that contains the step. A step can lead only to steps of the same list.
     pub(super) level: usize,
     /// The path from the result to the value that the step returns.
     pub(super) inside: StepOutput,
@@ -346,7 +346,7 @@ fn certain(branches: &[Vec<Step<'_>>]) -> Vec<(usize, usize)> {
     certain
 }
 
-/// Returns whether a step can lead to another step than the next one.
+/// Returns whether a step can lead to a step other than the next one.
 fn leaves(step: &Step<'_>) -> bool {
     let way = |way: &Continuation<'_>| match way {
         Continuation::Goto(..) => true,

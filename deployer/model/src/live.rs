@@ -1,4 +1,4 @@
-//! The live state: what a target and its artifacts are now.
+//! The live state: the current state of a target and its artifacts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -85,7 +85,7 @@ impl Reference {
     }
 }
 
-/// `secret('name').key`.
+/// A secret: `secret('name').key`.
 #[derive(Clone, Debug)]
 pub struct SecretReference {
     /// The name of the secret in the secret store of the target.
@@ -96,7 +96,7 @@ pub struct SecretReference {
     pub span: Span,
 }
 
-/// `asset('path')`.
+/// An asset: `asset('path')`.
 #[derive(Clone, Debug)]
 pub struct AssetReference {
     /// The path, relative to the directory of the stack.

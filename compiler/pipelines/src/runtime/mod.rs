@@ -543,7 +543,7 @@ fn mirrored(operator: Operator) -> Operator {
     }
 }
 
-/// `$.steps.report.Payload.summary`.
+/// Formats a path: `$.steps.report.Payload.summary`.
 pub(super) fn path_text(root: &str, steps: impl IntoIterator<Item = PathStep>) -> String {
     show(root, &steps.into_iter().collect::<Vec<_>>())
 }

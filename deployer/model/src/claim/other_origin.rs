@@ -22,7 +22,7 @@ pub struct OtherOrigin {
     pub by: Option<(Text, Text)>,
     /// The target that both directories deploy to, and the line that names it.
     pub shared: Option<(Text, Option<Location>)>,
-    /// The places, with what is deployed there.
+    /// The places, with the components that are deployed there.
     pub deployed: Vec<Place>,
     /// The stack's directory, as the user named it.
     pub folder: PathBuf,
