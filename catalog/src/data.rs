@@ -138,7 +138,7 @@ impl Entry {
         } else {
             Classification {
                 class: DataClass::Configuration,
-                reason: "is made again from its manifest",
+                reason: "is created again from its manifest",
             }
         };
         let kept = match self.fate {
@@ -224,7 +224,7 @@ pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> H
     } else {
         Classification {
             class: DataClass::Configuration,
-            reason: "is made again from its manifest",
+            reason: "is created again from its manifest",
         }
     };
     HeldData {

@@ -85,7 +85,7 @@ fn detects_a_smaller_value_and_compares_with_the_default() {
     );
     assert_eq!(
         loss_when_deleted("AWS::Backup::BackupPlan"),
-        Some("it makes no backups any longer")
+        Some("it no longer creates backups")
     );
     assert_eq!(loss_when_deleted("AWS::IAM::Role"), None);
 }
@@ -106,7 +106,7 @@ fn removing_a_protection_is_a_loss() {
         "{}",
         r#"{"TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": true}}"#,
         &[
-            "`TimeToLiveSpecification.Enabled` false → true: items whose time has passed are deleted (false is the default and the current value)",
+            "`TimeToLiveSpecification.Enabled` false → true: expired items are deleted (false is the default and the current value)",
         ],
     );
     check(
@@ -114,7 +114,7 @@ fn removing_a_protection_is_a_loss() {
         r#"{"TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": true}}"#,
         r#"{"TimeToLiveSpecification": {"AttributeName": "end", "Enabled": true}}"#,
         &[
-            "`TimeToLiveSpecification.AttributeName` \"ttl\" → \"end\": items are deleted by another attribute",
+            "`TimeToLiveSpecification.AttributeName` \"ttl\" → \"end\": a different attribute determines when items are deleted",
         ],
     );
     check(
@@ -128,8 +128,8 @@ fn removing_a_protection_is_a_loss() {
         "{}",
         r#"{"Enabled": false, "PendingWindowInDays": 7}"#,
         &[
-            "`Enabled` true → false: nothing that is encrypted by it can be read (true is the default and the current value)",
-            "`PendingWindowInDays` 30 → 7: there is less time to stop a deletion (30 is the default and the current value)",
+            "`Enabled` true → false: data that it encrypted can no longer be read (true is the default and the current value)",
+            "`PendingWindowInDays` 30 → 7: there is less time to cancel a deletion (30 is the default and the current value)",
         ],
     );
     check("AWS::KMS::Key", r#"{"Enabled": false}"#, "{}", &[]);

@@ -104,7 +104,7 @@ fn update(table: &str) -> Result<String, String> {
     for (version, kind) in kinds() {
         let group = version.split_once('/').map_or("core", |(group, _)| group);
         let name = format!("{group}/{kind}");
-        let line = || format!("{name}\tconfiguration\tschema\tis made again from its manifest");
+        let line = || format!("{name}\tconfiguration\tschema\tis created again from its manifest");
         lines.entry(name.clone()).or_insert_with(line);
     }
     if !open.is_empty() {
@@ -162,7 +162,7 @@ fn line_of(known: &ResourceType) -> String {
     let (class, reason) = match required.as_slice() {
         [first, second, ..] if TIES.iter().any(|end| name.ends_with(end)) => (
             "none",
-            format!("only ties together what `{first}` and `{second}` name"),
+            format!("only connects the resources that `{first}` and `{second}` name"),
         ),
         _ => ("configuration", remade(known)),
     };
@@ -175,14 +175,14 @@ fn remade(known: &ResourceType) -> String {
     let generated = identifier.iter().find(|path| known.read_only().contains(path));
     match (generated, identifier.last()) {
         (Some(path), _) => format!(
-            "is made again from its properties, with a new `{}`",
+            "is created again from its properties, with a new `{}`",
             path.replace('/', ".")
         ),
         (None, Some(path)) => format!(
-            "is made again from its properties, with the same `{}`",
+            "is created again from its properties, with the same `{}`",
             path.replace('/', ".")
         ),
-        (None, None) => "is made again from its properties".to_owned(),
+        (None, None) => "is created again from its properties".to_owned(),
     }
 }
 

@@ -261,7 +261,11 @@ fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
         .strip_prefix(['"', '\''])
         .and_then(|rest| rest.strip_suffix(['"', '\'']));
     match inner {
-        Some(inner) if expected.contains("number") && inner.parse::<Decimal>().is_ok() => {
+        Some(inner)
+            if inner.parse::<Decimal>().is_ok_and(|number| {
+                expected.contains("number") || expected.contains("integer") && number.is_integer()
+            }) =>
+        {
             Some((inner.to_owned(), "remove the quotes"))
         }
         Some(inner) if expected.contains("boolean") && matches!(inner, "true" | "false") => {

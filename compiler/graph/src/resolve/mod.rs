@@ -495,7 +495,9 @@ pub fn below_clearance(module: &Module, tenant: &Tenant) -> Option<Diagnostic> {
     let diagnostic =
         Diagnostic::new(Code::ClearanceTooLow, message).also(needed.span, "clearance that the data requires");
     Some(match stated {
-        Some(fit) => diagnostic.also(fit.span, "clearance of the module"),
+        Some(fit) => diagnostic.also(fit.span, "clearance of the module").help(format!(
+            "if the module may process such data, set its `clearance` to `{data}`"
+        )),
         None => diagnostic.also(name.span, "has no `clearance`").help(format!(
             "if the module may process such data, add `clearance: {data}` to it"
         )),

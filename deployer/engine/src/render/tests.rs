@@ -343,7 +343,7 @@ fn lists_losses_by_their_kind() {
     let mut service = Change::of(Action::Delete, "no longer in the stack");
     service.record_fate(
         &address("platform/web/door"),
-        terrace_deployer_model::loss::Fate::OtherIdentity("the address that its load balancer got"),
+        terrace_deployer_model::loss::Fate::OtherIdentity("the address of its load balancer"),
     );
     let mut set = Change::of(Action::Delete, "no longer in the stack");
     set.record_fate(
@@ -368,7 +368,7 @@ fn lists_losses_by_their_kind() {
 
             platform/web
               - Service data/door  deleted: no longer in the stack  [LOSES IDENTITY]
-                  note: `platform/web/door`: other systems use the address that its load balancer got; a new resource gets a different one
+                  note: `platform/web/door`: other systems use the address of its load balancer; a new resource gets a different one
 
             finance/db
               - StatefulSet data/server  deleted: no longer in the stack
