@@ -469,7 +469,7 @@ mod tests {
         let begun = Instant::now();
         let refused = lock(&store, "ana").await.err().unwrap();
         assert!(
-            refused.message.contains("ben holds the lock for 3600 seconds"),
+            refused.message.contains("the lock of ben lasts 3600 seconds"),
             "{refused}"
         );
         assert!(begun.elapsed() < LENGTH);

@@ -169,7 +169,7 @@ fn refuses_to_wait_for_a_manually_created_lease() {
     let refused = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(1);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert!(
-        refused.stderr.contains("ben holds the lock for 3600 seconds"),
+        refused.stderr.contains("the lock of ben lasts 3600 seconds"),
         "{}",
         refused.stderr
     );
