@@ -35,6 +35,28 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Creates a resource that no document declares, such as a policy of a grant. It holds no data, and it is in no partition.
+    pub fn generated(
+        address: Address,
+        kind: ResourceKind,
+        body: Term,
+        declared: Span,
+        instance: usize,
+    ) -> Resource {
+        Resource {
+            address,
+            kind,
+            body,
+            depends_on: Vec::new(),
+            attributes: Vec::new(),
+            holds_data: false,
+            granted_only: false,
+            declared,
+            instance,
+            partition: None,
+        }
+    }
+
     /// Returns a reference to an attribute that has the same meaning in every component.
     #[inline]
     pub fn attribute(&self, name: &str, span: Span) -> Term {

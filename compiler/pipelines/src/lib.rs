@@ -130,22 +130,15 @@ pub fn lower<'a>(
     lowering.permissions.allow("Trace", actions::TRACE, ["*".into()]);
     let make = |key: &str, resource_type: &str, body: Term| {
         let kind = ResourceKind::CloudFormation(resource_type.into());
+        let address = Address {
+            owner: context.instance.owner.clone(),
+            component: context.instance.component.clone(),
+            resource: key.into(),
+            key: None,
+        };
         Resource {
-            address: Address {
-                owner: context.instance.owner.clone(),
-                component: context.instance.component.clone(),
-                resource: key.into(),
-                key: None,
-            },
             holds_data: kind.holds_data(&body),
-            kind,
-            body,
-            depends_on: Vec::new(),
-            attributes: Vec::new(),
-            granted_only: false,
-            partition: None,
-            declared: span,
-            instance: context.index,
+            ..Resource::generated(address, kind, body, span, context.index)
         }
     };
     let Some(start) = start else {

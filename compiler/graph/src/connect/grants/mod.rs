@@ -213,20 +213,14 @@ fn policy_resource(graph: &Graph<'_>, role: usize, granted: Granted) -> Resource
         ("Roles", Term::List(vec![resource.attribute("ref", span)])),
         ("PolicyDocument", policy.finish()),
     ]);
+    let address = Address {
+        resource: name,
+        ..resource.address.clone()
+    };
+    let kind = ResourceKind::CloudFormation("AWS::IAM::Policy".into());
     Resource {
-        address: Address {
-            resource: name,
-            ..resource.address.clone()
-        },
-        kind: ResourceKind::CloudFormation("AWS::IAM::Policy".into()),
-        body,
-        depends_on: Vec::new(),
-        attributes: Vec::new(),
-        holds_data: false,
-        granted_only: false,
         partition: resource.partition,
-        declared: span,
-        instance: resource.instance,
+        ..Resource::generated(address, kind, body, span, resource.instance)
     }
 }
 

@@ -130,29 +130,26 @@ impl ObjectGrant<'_> {
             ("metadata".into(), metadata),
         ];
         body.extend(fields.into_iter().map(|(key, term)| (key.into(), term)));
-        Resource {
-            address: Address {
-                resource: format!(
-                    "{}_{}_{}_{suffix}",
-                    workload.address.resource, self.may, target.address.resource
-                )
-                .into(),
-                key: target.address.key.clone(),
-                ..workload.address.clone()
-            },
-            kind: ResourceKind::Kubernetes {
-                api_version: API_VERSION.into(),
-                kind: kind.into(),
-            },
-            body: Term::Map(body.into()),
-            depends_on: Vec::new(),
-            attributes: Vec::new(),
-            holds_data: false,
-            granted_only: false,
-            partition: None,
-            declared: self.grant.span,
-            instance: workload.instance,
-        }
+        let address = Address {
+            resource: format!(
+                "{}_{}_{}_{suffix}",
+                workload.address.resource, self.may, target.address.resource
+            )
+            .into(),
+            key: target.address.key.clone(),
+            ..workload.address.clone()
+        };
+        let kind = ResourceKind::Kubernetes {
+            api_version: API_VERSION.into(),
+            kind: kind.into(),
+        };
+        Resource::generated(
+            address,
+            kind,
+            Term::Map(body.into()),
+            self.grant.span,
+            workload.instance,
+        )
     }
 
     /// Reports a value of the grant.

@@ -186,17 +186,10 @@ fn make_role(graph: &mut Graph<'_>, who: usize, service: &'static str) -> usize 
         ),
         ("AssumeRolePolicyDocument", trust(service, Vec::new(), span)),
     ]);
+    let kind = ResourceKind::CloudFormation("AWS::IAM::Role".into());
     let role = Resource {
-        body,
-        kind: ResourceKind::CloudFormation("AWS::IAM::Role".into()),
-        depends_on: Vec::new(),
-        attributes: Vec::new(),
-        holds_data: false,
-        granted_only: false,
         partition: resource.partition,
-        declared: span,
-        instance: resource.instance,
-        address,
+        ..Resource::generated(address, kind, body, span, resource.instance)
     };
     graph.push(role)
 }

@@ -66,21 +66,15 @@ pub(in crate::connect) fn group_rules(
         ]);
         let owner = &graph.resources[own];
         let direction = kind.trim_start_matches("AWS::EC2::SecurityGroup").to_lowercase();
+        let address = Address {
+            resource: format!("{source}_to_{target}_{}_{direction}", slug(&port.shown())).into(),
+            key: None,
+            ..owner.address.clone()
+        };
+        let kind = ResourceKind::CloudFormation(kind.into());
         Resource {
-            address: Address {
-                resource: format!("{source}_to_{target}_{}_{direction}", slug(&port.shown())).into(),
-                key: None,
-                ..owner.address.clone()
-            },
-            kind: ResourceKind::CloudFormation(kind.into()),
-            body,
-            depends_on: Vec::new(),
-            attributes: Vec::new(),
-            holds_data: false,
-            granted_only: false,
             partition: owner.partition,
-            declared: connect.span,
-            instance: owner.instance,
+            ..Resource::generated(address, kind, body, connect.span, owner.instance)
         }
     };
     vec![

@@ -436,24 +436,15 @@ fn policy(graph: &Graph<'_>, connect: &DeclaredEdge, name: &str, namespace: &Ter
         ("metadata", metadata),
         ("spec", spec),
     ]);
-    Resource {
-        address: Address {
-            owner: instance.owner.clone(),
-            component: instance.component.clone(),
-            resource: name.replace('-', "_").into(),
-            key: None,
-        },
-        kind: ResourceKind::Kubernetes {
-            api_version: "networking.k8s.io/v1".into(),
-            kind: "NetworkPolicy".into(),
-        },
-        body,
-        depends_on: Vec::new(),
-        attributes: Vec::new(),
-        holds_data: false,
-        granted_only: false,
-        partition: None,
-        declared: connect.span,
-        instance: connect.instance,
-    }
+    let address = Address {
+        owner: instance.owner.clone(),
+        component: instance.component.clone(),
+        resource: name.replace('-', "_").into(),
+        key: None,
+    };
+    let kind = ResourceKind::Kubernetes {
+        api_version: "networking.k8s.io/v1".into(),
+        kind: "NetworkPolicy".into(),
+    };
+    Resource::generated(address, kind, body, connect.span, connect.instance)
 }

@@ -207,20 +207,14 @@ fn close_bucket(
                 ("Bucket", resource.attribute("ref", span)),
                 ("PolicyDocument", iam::document(statements)),
             ]);
+            let address = Address {
+                resource: format!("{}_policy", resource.address.resource).into(),
+                ..resource.address.clone()
+            };
+            let kind = ResourceKind::CloudFormation("AWS::S3::BucketPolicy".into());
             Some(Resource {
-                address: Address {
-                    resource: format!("{}_policy", resource.address.resource).into(),
-                    ..resource.address.clone()
-                },
-                kind: ResourceKind::CloudFormation("AWS::S3::BucketPolicy".into()),
-                body,
-                depends_on: Vec::new(),
-                attributes: Vec::new(),
-                holds_data: false,
-                granted_only: false,
                 partition: resource.partition,
-                declared: span,
-                instance: resource.instance,
+                ..Resource::generated(address, kind, body, span, resource.instance)
             })
         }
     }
