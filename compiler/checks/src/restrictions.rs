@@ -126,39 +126,23 @@ pub(super) fn empty(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     let rows = || RESTRICTIONS.iter().filter(|row| row.of == name);
-    // The keys that are absent somewhere. Only these can be omitted.
-    let mut absent: Vec<&str> = Vec::new();
-    for row in rows() {
-        find(
-            subject.body,
-            row.path,
-            &mut Vec::new(),
-            &mut |path, value| match value {
-                None => absent.extend(row.path.last()),
-                Some(value) if is_empty(value) && !row.selects_all => {
-                    findings.push(finding(path, row.otherwise));
-                }
-                Some(_) => {}
-            },
-        );
+    for row in rows().filter(|row| !row.selects_all) {
+        find_empty(subject.body, row.path, &mut Vec::new(), &mut |path| {
+            findings.push(finding(path, row.otherwise));
+        });
     }
-    match name {
-        "NetworkPolicy" => absent.extend(OF_SELECTORS),
-        _ if kind.cloudformation().is_some() => absent.push(CONDITION),
-        _ => {}
-    }
-    if absent.is_empty() {
+    let has_conditions =
+        kind.cloudformation().is_some() && subject.graph.has_key(subject.resource, CONDITION);
+    if !has_conditions && rows().next().is_none() {
         return;
     }
-    let Some(emptied) = subject.graph.emptied(subject.resource, &absent) else {
-        return;
-    };
+    let emptied = subject.graph.emptied(subject.resource);
     for path in emptied.iter().filter(|path| is_absent(subject.body, path)) {
         let of_selector =
             |key: &Segment| matches!(key, Segment::Key(key) if OF_SELECTORS.contains(&key.as_str()));
         let otherwise = if name == "NetworkPolicy" && path.last().is_some_and(of_selector) {
             "the selector matches without it"
-        } else if is_in_condition(subject.body, path) {
+        } else if has_conditions && is_in_condition(subject.body, path) {
             "the statement applies without it"
         } else if let Some(row) = rows().find(|row| is_at(row.path, path)) {
             row.otherwise
@@ -167,7 +151,7 @@ pub(super) fn empty(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         };
         findings.push(finding(path, otherwise));
     }
-    if absent.contains(&CONDITION) {
+    if has_conditions {
         find_empty_conditions(subject.body, &mut Vec::new(), findings);
     }
 }
@@ -191,30 +175,25 @@ fn finding(path: &[Segment], otherwise: &str) -> Finding {
         .help(help)
 }
 
-/// Calls `see` with each value at a path with `*` for items of lists, or with `None` if the value around it exists without it.
-fn find<'a>(
-    term: &'a Term,
-    keys: &[&str],
-    path: &mut Vec<Segment>,
-    see: &mut dyn FnMut(&[Segment], Option<&'a Term>),
-) {
+/// Calls `see` with the path of each empty value at a path with `*` for items of lists.
+fn find_empty(term: &Term, keys: &[&str], path: &mut Vec<Segment>, see: &mut dyn FnMut(&[Segment])) {
+    let mut visit = |segment, value, rest| {
+        path.push(segment);
+        find_empty(value, rest, path, see);
+        path.pop();
+    };
     match keys {
-        [] => see(path, Some(term)),
+        [] if is_empty(term) => see(path),
+        [] => {}
         ["*", rest @ ..] => {
             for (at, item) in term.items().iter().enumerate() {
-                path.push(Segment::Index(at));
-                find(item, rest, path, see);
-                path.pop();
+                visit(Segment::Index(at), item, rest);
             }
         }
         [key, rest @ ..] => {
-            path.push(Segment::Key((*key).into()));
-            match term.get(key) {
-                Some(value) => find(value, rest, path, see),
-                None if rest.is_empty() => see(path, None),
-                None => {}
+            if let Some(value) = term.get(key) {
+                visit(Segment::Key((*key).into()), value, rest);
             }
-            path.pop();
         }
     }
 }
@@ -258,19 +237,12 @@ fn is_at(keys: &[&str], path: &[Segment]) -> bool {
 fn is_in_condition(body: &Term, path: &[Segment]) -> bool {
     path.iter().enumerate().any(|(at, segment)| {
         matches!(segment, Segment::Key(key) if key == CONDITION)
-            && descend(body, &path[..at]).is_some_and(is_statement)
+            && body.at_path(&path[..at]).is_some_and(is_statement)
     })
 }
 
 /// Returns whether the value around a path exists and does not contain it. A patch can set a field that the body omits.
 fn is_absent(body: &Term, path: &[Segment]) -> bool {
-    let around = path.split_last().and_then(|(_, around)| descend(body, around));
-    around.is_some() && descend(body, path).is_none()
-}
-
-fn descend<'a>(term: &'a Term, path: &[Segment]) -> Option<&'a Term> {
-    path.iter().try_fold(term, |term, segment| match segment {
-        Segment::Key(key) => term.get(key),
-        Segment::Index(at) => term.items().get(*at),
-    })
+    let around = path.split_last().and_then(|(_, around)| body.at_path(around));
+    around.is_some() && body.at_path(path).is_none()
 }

@@ -420,6 +420,7 @@ fn expand_resource(
     each(template, scope, failures, &mut |key, scope, failures| {
         let mut expansion = Expansion::of_resource().sharing(common);
         let body = template.body.expand(scope, &mut expansion);
+        let emptied = expansion.emptied;
         let attributes = template
             .attributes
             .iter()
@@ -462,6 +463,7 @@ fn expand_resource(
             attributes,
             holds_data,
             granted_only,
+            emptied,
             declared: template.name.span,
             instance: index,
             partition,
@@ -516,15 +518,6 @@ fn each(
     }
 }
 
-/// Returns whether the body of a resource in its module or component has one of these keys in a tree with expressions.
-pub(crate) fn has_key(component_instance: &ComponentInstance<'_>, address: &Address, keys: &[&str]) -> bool {
-    let UseKind::Component { recipe, .. } = &component_instance.kind else {
-        return false;
-    };
-    let mut templates = recipe.resources.iter();
-    templates.any(|template| template.name.value == address.resource && template.body.has_key(keys))
-}
-
 /// Returns the source of each leaf of a resource, for messages and `explain`.
 pub(crate) fn trace(
     component_instance: &ComponentInstance<'_>,
@@ -540,10 +533,7 @@ pub(crate) fn trace(
         variables: None,
         local: true,
     };
-    let template = recipe
-        .resources
-        .iter()
-        .find(|template| template.name.value == address.resource)?;
+    let template = template_of(recipe, address)?;
     let mut found = None;
     each(template, &scope, &mut Vec::new(), &mut |key, scope, _| {
         if key == address.key {
@@ -557,4 +547,19 @@ pub(crate) fn trace(
         }
     });
     found
+}
+
+/// Returns whether the body of a resource in its module or component has a key in a tree with expressions.
+pub(crate) fn has_key(component_instance: &ComponentInstance<'_>, address: &Address, key: &str) -> bool {
+    let UseKind::Component { recipe, .. } = &component_instance.kind else {
+        return false;
+    };
+    template_of(recipe, address).is_some_and(|template| template.body.has_key(key))
+}
+
+fn template_of<'r>(recipe: &'r ComponentTemplate, address: &Address) -> Option<&'r ResourceTemplate> {
+    recipe
+        .resources
+        .iter()
+        .find(|template| template.name.value == address.resource)
 }

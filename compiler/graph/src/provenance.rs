@@ -81,13 +81,20 @@ impl Graph<'_> {
         })
     }
 
-    /// Returns the paths of the lists and maps of a resource that are omitted because all their entries are. Returns `None` if the
-    /// resource has none of the keys in a tree with expressions: this is cheap, and the paths are not.
-    pub fn emptied(&self, resource: &Resource, keys: &[&str]) -> Option<Vec<Vec<Segment>>> {
+    /// Returns the paths of the lists and maps of a resource that are omitted because all their entries are.
+    pub fn emptied(&self, resource: &Resource) -> Vec<Vec<Segment>> {
         let component_instance = &self.uses[resource.instance];
-        expand::has_key(component_instance, &resource.address, keys)
-            .then(|| expand::trace(component_instance, &resource.address, self.files))?
-            .map(|trace| trace.emptied)
+        // Finding the paths expands the component again.
+        let trace = resource
+            .emptied
+            .then(|| expand::trace(component_instance, &resource.address, self.files))
+            .flatten();
+        trace.map(|trace| trace.emptied).unwrap_or_default()
+    }
+
+    /// Returns whether the body of a resource in its module or component has a key in a tree with expressions.
+    pub fn has_key(&self, resource: &Resource, key: &str) -> bool {
+        expand::has_key(&self.uses[resource.instance], &resource.address, key)
     }
 }
 

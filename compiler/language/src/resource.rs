@@ -26,6 +26,8 @@ pub struct Resource {
     pub holds_data: bool,
     /// Whether only principals in policies of the platform may use the contents.
     pub granted_only: bool,
+    /// Whether a list or map of the body is omitted because all its entries are.
+    pub emptied: bool,
     /// The key that declares the resource, in its module or in the stack.
     pub declared: Span,
     /// The component of the resource: an index into [`Expanded::instances`].
@@ -51,6 +53,7 @@ impl Resource {
             attributes: Vec::new(),
             holds_data: false,
             granted_only: false,
+            emptied: false,
             declared,
             instance,
             partition: None,

@@ -92,13 +92,7 @@ impl Graph<'_> {
         if !lowering_of(&resource.kind).is_slug(path) {
             return diagnostic;
         }
-        let name = path
-            .iter()
-            .try_fold(&resource.body, |term, segment| match segment {
-                Segment::Key(key) => term.get(key),
-                Segment::Index(at) => term.items().get(*at),
-            });
-        let Some(name) = name.and_then(Term::as_str) else {
+        let Some(name) = resource.body.at_path(path).and_then(Term::as_str) else {
             return diagnostic;
         };
         let slug = slug(name);

@@ -69,6 +69,8 @@ pub struct Expansion<'t> {
     pub keep_null: bool,
     /// Every failure of the expansion.
     pub failures: Vec<Box<Failure>>,
+    /// Whether a list or map was omitted because all its entries were. A [`Trace`] has the paths.
+    pub emptied: bool,
     /// The number of values so far, which limits nested loops.
     made: usize,
     /// The source of each leaf, if requested.
@@ -140,18 +142,18 @@ impl Body {
         }
     }
 
-    /// Returns whether a map in the tree has one of these keys, other than in a tree without expressions.
-    pub fn has_key(&self, keys: &[&str]) -> bool {
+    /// Returns whether a map in the tree has a key, other than in a tree without expressions.
+    pub fn has_key(&self, key: &str) -> bool {
         match &self.kind {
             BodyKind::Static(_) | BodyKind::Scalar(_) => false,
-            BodyKind::List(items) => items.iter().any(|item| item.has_key(keys)),
+            BodyKind::List(items) => items.iter().any(|item| item.has_key(key)),
             BodyKind::Map(map) => {
-                let is_key = |template: &Template| matches!(template, Template::Plain(text) if keys.contains(&text.as_str()));
+                let is_key = |template: &Template| matches!(template, Template::Plain(text) if text == key);
                 let mut bodies = map.merge.iter().chain(&map.value);
                 map.entries
                     .iter()
-                    .any(|(key, body)| is_key(key) || body.has_key(keys))
-                    || bodies.any(|body| body.has_key(keys))
+                    .any(|(name, body)| is_key(name) || body.has_key(key))
+                    || bodies.any(|body| body.has_key(key))
             }
         }
     }
@@ -456,6 +458,7 @@ impl Expansion<'_> {
         Expansion {
             keep_null: false,
             failures: Vec::new(),
+            emptied: false,
             made: 0,
             trace: None,
             common: None,
@@ -468,6 +471,7 @@ impl Expansion<'_> {
             trace: None,
             keep_null: self.keep_null,
             failures: self.failures,
+            emptied: self.emptied,
             made: self.made,
             common: Some(common),
         }
@@ -478,6 +482,7 @@ impl Expansion<'_> {
         Expansion {
             keep_null: true,
             failures: Vec::new(),
+            emptied: false,
             made: 0,
             trace: None,
             common: None,

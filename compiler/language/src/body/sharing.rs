@@ -68,11 +68,13 @@ impl<'r> Common<'r> {
             return known.clone();
         }
         let failures = expansion.failures.len();
+        let emptied = std::mem::take(&mut expansion.emptied);
         let value = evaluate(expansion);
-        // A failure or a reference has a different place in each of the trees.
-        if expansion.failures.len() > failures || !value.is_finished() {
+        // A failure or a reference has a different place in each of the trees, and each resource records that a part of it was emptied.
+        if expansion.failures.len() > failures || expansion.emptied || !value.is_finished() {
             return value;
         }
+        expansion.emptied = emptied;
         let value = value.into_shared();
         self.values.borrow_mut()[at] = Some(value.clone());
         value

@@ -193,6 +193,7 @@ impl Expansion<'_> {
             trace: Some(trace),
             keep_null: self.keep_null,
             failures: self.failures,
+            emptied: self.emptied,
             made: self.made,
             common: None,
         }
@@ -200,6 +201,7 @@ impl Expansion<'_> {
 
     /// Returns the value of a list or map without entries: it is omitted.
     pub(super) fn empty(&mut self) -> Term {
+        self.emptied = true;
         if let Some(trace) = self.trace.as_deref_mut() {
             trace.empty();
         }

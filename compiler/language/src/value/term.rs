@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use terrace_artifact::{Accepted, Decimal, Entries, Entry, Map, Quantity, Text, Tree, Value, View};
+use terrace_artifact::{Accepted, Decimal, Entries, Entry, Map, Quantity, Segment, Text, Tree, Value, View};
 use terrace_syntax::source::Span;
 
 use crate::value::unit::Duration;
@@ -212,6 +212,14 @@ impl Term {
     #[inline]
     pub fn at(&self, path: &[&str]) -> Option<&Term> {
         path.iter().try_fold(self, |term, key| term.get(key))
+    }
+
+    /// Returns the value at a path of keys and items.
+    pub fn at_path(&self, path: &[Segment]) -> Option<&Term> {
+        path.iter().try_fold(self, |term, segment| match segment {
+            Segment::Key(key) => term.get(key),
+            Segment::Index(at) => term.items().get(*at),
+        })
     }
 
     /// Sets the value of a key of a map. A new key is added at the end.
