@@ -24,6 +24,18 @@ pub(crate) struct About<'a> {
     pub(crate) name: Option<&'a str>,
 }
 
+impl<'a> About<'a> {
+    /// Creates the subject of a request for a live object.
+    pub(crate) fn live(verb: &'a str, served: &'a Served, live: &'a Live) -> About<'a> {
+        About {
+            verb,
+            served,
+            namespace: live.subject.namespace.as_deref(),
+            name: Some(&live.subject.name),
+        }
+    }
+}
+
 impl Requests {
     /// Converts a refusal to a failure.
     pub(crate) fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {

@@ -163,12 +163,7 @@ impl Kubernetes {
         let Some(served) = served(&kinds, &live.value) else {
             return Ok(Ticket::default());
         };
-        let about = About {
-            verb: "patch",
-            served,
-            namespace: live.subject.namespace.as_deref(),
-            name: Some(&live.subject.name),
-        };
+        let about = About::live("patch", served, live);
         let fail = |refusal| {
             let failure = self.requests.failure(refusal, about);
             failure.about(live.addresses.first(), None)
@@ -196,12 +191,7 @@ impl Kubernetes {
             // The server no longer serves the kind, so its objects do not exist either.
             return Ok(Ticket::default());
         };
-        let about = About {
-            verb: "delete",
-            served,
-            namespace: live.subject.namespace.as_deref(),
-            name: Some(&live.subject.name),
-        };
+        let about = About::live("delete", served, live);
         let fail = |refusal| {
             self.requests
                 .failure(refusal, about)

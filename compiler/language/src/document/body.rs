@@ -46,7 +46,7 @@ pub struct Check {
     pub that: Node,
     /// The message if the check fails.
     pub message: Node,
-    /// The path of the input that the message points to. `*` stands for the key of the iteration.
+    /// The path of the input that the message points to. `*` is the key of the iteration.
     pub at: Option<Spanned<Text>>,
     /// The rule name for waivers.
     pub rule: Option<Spanned<Text>>,

@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns whether the schema of a type has a field at a path. A list on the path stands for its items.
+    /// Returns whether the schema of a type has a field at a path. The path continues in the items of a list.
     fn has_field(type_name: &str, path: &[&str]) -> bool {
         let resource_type = terrace_catalog::cloudformation(type_name).expect("the type exists");
         let (nodes, root) = resource_type.nodes();
